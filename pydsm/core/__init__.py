@@ -1,0 +1,1 @@
+"""The pure rules: no operating system, no shared memory."""

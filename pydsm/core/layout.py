@@ -1,0 +1,204 @@
+"""The bytes of the control segments, as tables.
+
+**Team segment** (``pydsm.<namespace>.team``), 64-bit words::
+
+    0 magic      1 version     2 uid        3 pid of the creator (for people)
+    4 capacity   5 next id     6 size       7 when created, ns since 1970
+    8 arrived    16 generation 24 broken    25 finished       26 next seed
+    32-39        lot: bit s says that slot s is parked in the barrier
+    64 + 24 * s  slot s, see `Slot`
+
+**Lock segment** (``pydsm.<namespace>.lock.<name>``)::
+
+    word 0 magic   1 version   2 uid   3 header words   4 stripes   5 lots   6 array id
+    word 7 bytes of the description
+    words 8-15     totals, see `Total`
+    byte 128 ...   the description: JSON, see `describe`
+    header words   stripe lines, 8 words each, then lot lines, 8 words each
+
+A segment gets its name only when it is complete, so there is no half-made state to see.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from dataclasses import asdict, dataclass
+from enum import IntEnum
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pydsm.errors import SegmentError
+
+__all__ = [
+    "LINE",
+    "LOCK_MAGIC",
+    "LOTS",
+    "MAX_SLOTS",
+    "SLOT",
+    "TEAM_MAGIC",
+    "TEAM_WORDS",
+    "Description",
+    "LockHeader",
+    "Slot",
+    "Team",
+    "Total",
+    "lock_segment",
+    "read_lock_header",
+    "slot_word",
+]
+
+LINE: Final = 8
+"""Words of a cache line."""
+MAX_SLOTS: Final = 448
+"""Participants that a stripe line has bits for."""
+LOTS: Final = 64
+"""Parking lots of an array: stripes share them, so that they stay in the cache."""
+VERSION: Final = 1
+TEAM_MAGIC: Final = int.from_bytes(b"pydsm-T\0", "little")
+LOCK_MAGIC: Final = int.from_bytes(b"pydsm-L\0", "little")
+
+_TEAM_HEADER: Final = 64
+SLOT: Final = 24
+TEAM_WORDS: Final = _TEAM_HEADER + MAX_SLOTS * SLOT
+_DESCRIPTION: Final = 128
+_MAX_STRIPES: Final = 1 << 24
+
+
+class Team(IntEnum):
+    """Words of the team segment's header."""
+
+    MAGIC = 0
+    VERSION = 1
+    UID = 2
+    PID = 3
+    CAPACITY = 4
+    NEXT_ID = 5
+    SIZE = 6
+    CREATED = 7
+    ARRIVED = 8
+    GENERATION = 16
+    BROKEN = 24
+    FINISHED = 25
+    LOT = 32
+
+
+class Slot(IntEnum):
+    """Words of a participant's slot."""
+
+    STATE = 0  # 0 free, 1 taken
+    PID = 1
+    RANK = 2  # rank + 1, 0 for a thread that is no worker
+    WAIT = 3  # 0, or the number of the wait that goes on
+    TARGET = 4  # array id << 32 | stripe
+    KIND = 5  # see sync.slots
+    CHECKED = 6  # how often the blockers were seen to block still
+    PERMIT = 7  # 1: a wake-up is under way
+    BLOCKERS = 8  # 7 words, bit s: slot s blocks this wait
+    BARRIER = 15  # generation + 1 of the barrier this worker came to last
+    DONE = 16  # progress
+    TOTAL = 17
+    WAITS = 18  # waits so far
+
+
+class Total(IntEnum):
+    """Words of an array's totals, added to by all workers."""
+
+    ACQUISITIONS = 8
+    CONTENDED = 9
+    PARKS = 10
+    WAITED_NS = 11
+
+
+def slot_word(slot: int, word: int) -> int:
+    """Return the index of a slot's word in the team segment."""
+    return _TEAM_HEADER + slot * SLOT + word
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What an array is, apart from its lock words."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    block: int
+    guarded: bool = False
+    typed: bool = True
+    file: str | None = None
+
+    def numpy_dtype(self) -> np.dtype[Any]:
+        """Return the dtype, which the text keeps exactly (fields, byte order, units)."""
+        return np.lib.format.descr_to_dtype(ast.literal_eval(self.dtype))
+
+    @staticmethod
+    def text_of(dtype: np.dtype[Any]) -> str:
+        """Return `dtype` as text."""
+        return repr(np.lib.format.dtype_to_descr(dtype))
+
+
+@dataclass(frozen=True, slots=True)
+class LockHeader:
+    """A lock segment's header."""
+
+    words: int
+    stripes: int
+    lots: int
+    array_id: int
+    uid: int
+    description: Description
+
+    def total_words(self) -> int:
+        """Return the size of the segment in words."""
+        return self.words + (self.stripes + self.lots) * LINE
+
+
+def lock_segment(description: Description, stripes: int, array_id: int, uid: int) -> tuple[bytes, int]:
+    """Return the header's bytes and the size of the whole segment in words."""
+    text = json.dumps(asdict(description)).encode()
+    words = -(-(_DESCRIPTION + len(text)) // (LINE * 8)) * LINE
+    lots = min(LOTS, 1 << max(0, stripes - 1).bit_length())
+    header = np.zeros(words, np.uint64)
+    header[:8] = LOCK_MAGIC, VERSION, uid, words, stripes, lots, array_id, len(text)
+    content = bytearray(header.tobytes())
+    content[_DESCRIPTION : _DESCRIPTION + len(text)] = text
+    return bytes(content), words + (stripes + lots) * LINE
+
+
+def read_lock_header(words: NDArray[np.uint64], name: str) -> LockHeader:
+    """Check a lock segment and return its header.
+
+    Raises
+    ------
+    SegmentError
+        The segment is not one, is of another version, or contradicts its own size.
+    """
+
+    def refuse(why: str) -> SegmentError:
+        return SegmentError(f"lock segment of {name!r} {why}")
+
+    if len(words) < _DESCRIPTION // 8 or int(words[0]) != LOCK_MAGIC:
+        raise refuse("does not begin as one of pydsm's")
+    _, version, uid, header_words, stripes, lots, array_id, length = (int(word) for word in words[:8])
+    if version != VERSION:
+        raise refuse(f"has version {version}, this pydsm reads version {VERSION}")
+    if not (
+        0 < stripes <= _MAX_STRIPES
+        and 0 < lots <= LOTS
+        and lots & (lots - 1) == 0
+        and _DESCRIPTION + length <= header_words * 8
+        and header_words + (stripes + lots) * LINE == len(words)
+    ):
+        raise refuse("contradicts its own size")
+    text = words[:header_words].tobytes()[_DESCRIPTION : _DESCRIPTION + length]
+    try:
+        fields = json.loads(text)
+        description = Description(**{**fields, "shape": tuple(fields["shape"])})
+        description.numpy_dtype()
+    except (ValueError, TypeError, KeyError, SyntaxError) as error:
+        raise refuse(f"has an unreadable description ({error})") from None
+    if description.block < 1 or any(not isinstance(n, int) or n < 0 for n in description.shape):
+        raise refuse("describes an impossible array")
+    return LockHeader(header_words, stripes, lots, array_id, uid, description)

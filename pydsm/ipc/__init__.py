@@ -1,0 +1,1 @@
+"""The operating system: each package that talks to it has one importer here."""

@@ -1,0 +1,83 @@
+"""What exists here, and taking back the names of the dead.
+
+A namespace is *stale* if nobody holds a lock on its lock file: then every process that
+ever took part is dead or has left, and its names are removed, the lock file last, so that
+a reclaimer that dies half-way leaves the rest to the next.  Anything else is left alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+
+from pydsm.core import names
+from pydsm.errors import SegmentError
+from pydsm.ipc import shm
+from pydsm.ipc.lockfile import LockFile
+
+__all__ = ["is_live", "namespaces", "reclaim", "remove_names"]
+
+
+def namespaces() -> dict[str, list[str]]:
+    """Return the file names of each namespace that this user has here."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for file in shm.listing():
+        parsed = names.parse(file)
+        if parsed and _is_ours(file):
+            found[parsed[0]].append(file)
+    return dict(found)
+
+
+def is_live(namespace: str) -> bool:
+    """Say whether some process takes part in the namespace."""
+    file = _open(namespace)
+    if file is None:
+        return False
+    try:
+        return not file.prove_alone()
+    finally:
+        file.close()
+
+
+def reclaim(wanted: str | None = None) -> list[str]:
+    """Remove the names of stale namespaces (or only of `wanted`); return the removed names."""
+    removed: list[str] = []
+    for namespace, files in namespaces().items():
+        if wanted is None or namespace == wanted:
+            removed += _reclaim(namespace, files)
+    return removed
+
+
+def _reclaim(namespace: str, files: list[str]) -> list[str]:
+    file = _open(namespace)
+    if file is None:
+        # The lock file is the first to appear and the last to go: the rest is nobody's.
+        return remove_names(files) if names.team_name(namespace) not in files else []
+    try:
+        if not file.prove_alone() or not file.has_name():
+            return []
+        return remove_names(namespaces().get(namespace, []))
+    finally:
+        file.close()
+
+
+def remove_names(files: list[str]) -> list[str]:
+    """Unlink the files, lock files last; return those that were there."""
+    ordered = sorted(files, key=lambda file: (file.endswith(".team"), file))
+    return [file for file in ordered if shm.unlink(file)]
+
+
+def _open(namespace: str) -> LockFile | None:
+    """Open a lock file without taking part."""
+    name = names.team_name(namespace)
+    try:
+        return LockFile(shm.open_checked(name), name)
+    except (FileNotFoundError, SegmentError):
+        return None
+
+
+def _is_ours(file: str) -> bool:
+    try:
+        return shm.status(file).st_uid == os.geteuid()
+    except FileNotFoundError:
+        return False

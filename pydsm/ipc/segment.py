@@ -1,0 +1,141 @@
+"""Shared memory as arrays: the only importer of SharedArray.
+
+SharedArray maps a file whose last bytes (the footer) say what array it holds::
+
+    char magic[16] = "[SharedArray]"; size_t nbytes; int typenum, itemsize, ndims; npy_intp dims[MAXDIMS]
+
+packed, so MAXDIMS (32 before NumPy 2, 64 since) decides how long it is.  SharedArray
+believes the footer, and crashes the process or reads off the map where it lies; on a full
+disk it is killed while it writes it.  So pydsm makes the file itself, with its space
+reserved, checks every field of a footer against the file before mapping, and hands
+SharedArray the very descriptor that was checked.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import struct
+from typing import Any, Final
+
+import numpy as np
+import SharedArray
+from numpy.typing import NDArray
+
+from pydsm.errors import SegmentError
+from pydsm.ipc import shm
+
+__all__ = ["attach", "attach_file", "create", "create_file", "is_typed", "make"]
+
+_MAGIC: Final = b"[SharedArray]".ljust(16, b"\0")
+_HEAD: Final = "=16sQiii"
+_MAX_DIMS: Final = 64 if np.lib.NumpyVersion(np.__version__) >= "2.0.0b1" else 32
+_FOOTER: Final = struct.calcsize(_HEAD) + 8 * _MAX_DIMS
+
+
+def is_typed(dtype: np.dtype[Any]) -> bool:
+    """Say whether SharedArray can describe the dtype exactly."""
+    return dtype.isnative and dtype.kind in "biufcSU" and dtype.itemsize > 0
+
+
+def make(shape: tuple[int, ...], dtype: np.dtype[Any], content: bytes = b"") -> tuple[int, NDArray[Any]]:
+    """Make a segment without a name; return its descriptor and the zeroed array (then `content`)."""
+    size = math.prod(shape) * dtype.itemsize
+    descriptor = shm.new_file(size + _FOOTER)
+    try:
+        return descriptor, _fill(descriptor, shape, dtype, content)
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def create(name: str, shape: tuple[int, ...], dtype: np.dtype[Any], content: bytes = b"") -> NDArray[Any]:
+    """Create a named segment; it appears only when it is complete.
+
+    Raises
+    ------
+    FileExistsError, NoRoomError
+    """
+    descriptor, array = make(shape, dtype, content)
+    try:
+        shm.link(descriptor, name)
+    finally:
+        os.close(descriptor)
+    return array
+
+
+def attach(
+    name: str, dtype: np.dtype[Any], shape: tuple[int, ...] | None = None, *, readonly: bool = False
+) -> NDArray[Any]:
+    """Map a named segment that must hold `dtype` and `shape` (None: one axis, as long as the file).
+
+    Raises
+    ------
+    FileNotFoundError, SegmentError
+    """
+    descriptor = shm.open_checked(name, readonly=readonly)
+    try:
+        return _map(descriptor, dtype, shape, readonly=readonly, name=name)
+    finally:
+        os.close(descriptor)
+
+
+def create_file(path: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Map an ordinary file: a new one zeroed, an existing one with what it holds."""
+    size = math.prod(shape) * dtype.itemsize
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        return attach_file(path, shape, dtype)
+    try:
+        os.posix_fallocate(descriptor, 0, size + _FOOTER)
+        return _fill(descriptor, shape, dtype, b"")
+    except BaseException:
+        os.unlink(path)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def attach_file(path: str, shape: tuple[int, ...], dtype: np.dtype[Any], *, readonly: bool = False) -> NDArray[Any]:
+    """Map an ordinary file that must hold such an array."""
+    descriptor = os.open(path, (os.O_RDONLY if readonly else os.O_RDWR) | os.O_CLOEXEC)
+    try:
+        return _map(descriptor, dtype, shape, readonly=readonly, name=path)
+    finally:
+        os.close(descriptor)
+
+
+def _fill(descriptor: int, shape: tuple[int, ...], dtype: np.dtype[Any], content: bytes) -> NDArray[Any]:
+    if content:
+        os.pwrite(descriptor, content, 0)
+    os.pwrite(descriptor, _footer(shape, dtype), math.prod(shape) * dtype.itemsize)
+    return _hand_over(descriptor, readonly=False)
+
+
+def _footer(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
+    size = math.prod(shape) * dtype.itemsize
+    head = struct.pack(_HEAD, _MAGIC, size, dtype.num, dtype.itemsize, len(shape))
+    return head + struct.pack(f"={_MAX_DIMS}q", *shape, *[0] * (_MAX_DIMS - len(shape)))
+
+
+def _map(
+    descriptor: int, dtype: np.dtype[Any], shape: tuple[int, ...] | None, *, readonly: bool, name: str
+) -> NDArray[Any]:
+    length = os.fstat(descriptor).st_size
+    if shape is None:
+        shape = ((length - _FOOTER) // dtype.itemsize,)
+    size = math.prod(shape) * dtype.itemsize
+    if length < _FOOTER or size + _FOOTER != length:
+        raise SegmentError(f"segment {name!r} has {length} bytes where {size + _FOOTER} belong")
+    if os.pread(descriptor, _FOOTER, size) != _footer(shape, dtype):
+        raise SegmentError(f"segment {name!r} does not hold an array of shape {shape} and dtype {dtype}")
+    return _hand_over(descriptor, readonly=readonly)
+
+
+def _hand_over(descriptor: int, *, readonly: bool) -> NDArray[Any]:
+    try:
+        array: NDArray[Any] = SharedArray.attach(f"file:///proc/self/fd/{descriptor}", ro=readonly)
+    except OSError as error:
+        raise SegmentError(f"SharedArray could not map the segment: {error}") from None
+    return array

@@ -1,0 +1,1 @@
+"""Where an array's elements live, and what a worker sees of them."""

@@ -1,0 +1,46 @@
+"""What every memory does for an array.
+
+A *memory* decides where the one home value of each element lives and what a worker sees of
+it.  On the coherent memory both are the same bytes; a memory with replicas brings them in
+step at the points that the contract names (docs/memory-model.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from pydsm.core.layout import Description
+from pydsm.native import StripeLocks
+from pydsm.sync.namespace import Namespace
+
+__all__ = ["Backing", "Memory"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Backing:
+    """What stands behind one array in this process."""
+
+    description: Description
+    data: NDArray[Any]
+    locks: StripeLocks
+
+
+class Memory(Protocol):
+    """The operations that tell one memory from another."""
+
+    name: str
+
+    def create(self, namespace: Namespace, description: Description, stripes: int) -> Backing:
+        """Make an array of zeros."""
+
+    def attach(self, namespace: Namespace, name: str, *, readonly: bool) -> Backing:
+        """Map an existing array."""
+
+    def unlink(self, namespace: Namespace, name: str) -> None:
+        """Remove an array's names; who has it mapped keeps it."""
+
+    def fence(self) -> None:
+        """Complete my earlier writes at home, and show me what was complete before."""

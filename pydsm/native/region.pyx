@@ -1,0 +1,678 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, embedsignature=True
+"""Region locks: the steps that never leave native code.
+
+`StripeLocks` are the lock words of one array as this process sees them, `Rows` says where
+the rows of one array object (the array or a view of it) lie among them, and `Region` is
+what ``with A.locked(rows):`` enters and leaves.  An uncontended one-stripe region is a
+compare-and-swap and seven loads to enter, an exchange and eight loads to leave.
+
+No policy lives here.  The Python object `policy` is asked who I am (`join`), how to wait
+(`wait`), whom to wake (`wake`) and what to say of an upgrade (`refuse_upgrade`); two hooks
+of `bind` read irregular rows.
+
+One rule makes a failed enter safe: whatever word carries my identity and was not mine
+before is cleared.  So an exception out of `wait`, a KeyboardInterrupt at any of its
+bytecodes included, leaves nothing held.  The native steps themselves cannot be interrupted.
+"""
+
+cimport cython
+cimport numpy as cnp
+from cpython.object cimport PyObject, PyTypeObject
+from cpython.ref cimport Py_INCREF
+from libc.stdint cimport uint64_t
+
+import numpy as np
+
+cdef extern from "Python.h":
+    Py_ssize_t Py_REFCNT(PyObject *o)
+    PyTypeObject *Py_TYPE(object o)
+    bint PyLong_CheckExact(object o)
+    bint PyBool_Check(object o)
+    bint PyIndex_Check(object o)
+    bint PySlice_Check(object o)
+    object PyNumber_Index(object o)
+    Py_ssize_t PyNumber_AsSsize_t(object o, object error) except? -1
+    int PySlice_Unpack(object s, Py_ssize_t *start, Py_ssize_t *stop, Py_ssize_t *step) except -1
+    Py_ssize_t PySlice_AdjustIndices(Py_ssize_t n, Py_ssize_t *start, Py_ssize_t *stop, Py_ssize_t step)
+
+cdef extern from "numpy/arrayobject.h":
+    ctypedef struct PyArrayObject_fields:
+        char *data
+    void PyArray_UpdateFlags(cnp.ndarray a, int flags)
+    void PyArray_CLEARFLAGS(cnp.ndarray a, int flags)
+    void PyArray_ENABLEFLAGS(cnp.ndarray a, int flags)
+    object PyArray_NewFromDescr(PyTypeObject *subtype, cnp.dtype descr, int nd, cnp.npy_intp *dims,
+                                cnp.npy_intp *strides, void *data, int flags, PyObject *obj)
+    int PyArray_SetBaseObject(cnp.ndarray a, object base) except -1
+    int NPY_ARRAY_WRITEABLE
+    int NPY_ARRAY_UPDATE_ALL
+
+cdef extern from "atomic.h" nogil:
+    ctypedef struct dsm_identity:
+        uint64_t space
+        uint64_t me
+        uint64_t held
+    dsm_identity dsm_self
+    uint64_t dsm_incarnation
+    enum: DSM_LINE_WORDS, DSM_BUSY, DSM_TAKEN, DSM_OWN, DSM_UPGRADE
+    uint64_t dsm_load(const uint64_t *p)
+    uint64_t dsm_or(uint64_t *p, uint64_t v)
+    uint64_t dsm_and(uint64_t *p, uint64_t v)
+    uint64_t dsm_bit(uint64_t me)
+    int dsm_try_exclusive(uint64_t *line, uint64_t me, int waiting)
+    int dsm_try_shared(uint64_t *line, uint64_t me)
+    void dsm_release_exclusive(uint64_t *line)
+    void dsm_release_shared(uint64_t *line, uint64_t me)
+    int dsm_holds(uint64_t *line, uint64_t me)
+    void dsm_fence()
+    void dsm_pause()
+    void dsm_watch_forks()
+
+# The array class keeps its `Rows` in a __slots__ member; reading it at its offset saves the
+# attribute machinery, a tenth of the cost of an uncontended region.
+cdef extern from *:
+    """
+    #include <structmember.h>
+    static Py_ssize_t dsm_rows_offset;
+    static PyTypeObject *dsm_array_type;
+    static int dsm_bind(PyObject *type, PyObject *member) {
+        if (Py_TYPE(member) != &PyMemberDescr_Type) {
+            PyErr_SetString(PyExc_TypeError, "the array class keeps its rows in a __slots__ member");
+            return -1;
+        }
+        Py_INCREF(type);
+        Py_INCREF(member);
+        dsm_rows_offset = ((PyMemberDescrObject *) member)->d_member->offset;
+        dsm_array_type = (PyTypeObject *) type;
+        return 0;
+    }
+    static inline PyObject *dsm_rows(PyObject *array) {
+        if (Py_TYPE(array) != dsm_array_type && !PyType_IsSubtype(Py_TYPE(array), dsm_array_type)) return NULL;
+        return *(PyObject **) ((char *) array + dsm_rows_offset);
+    }
+    """
+    int dsm_bind(object type, object member) except -1
+    PyObject *dsm_rows(object array)
+
+cnp.import_array()
+dsm_watch_forks()
+
+cdef object rows_of = None
+cdef object read_rows = None
+
+cdef enum:
+    ROW, SLICE, SELF
+
+
+def bind(type array_class, member, find_rows, read_irregular):
+    """Name the array class and its hooks.
+
+    ``find_rows(array)`` returns the `Rows` of an array seen for the first time and stores
+    it in `member`; ``read_irregular(array, rows, key)`` returns the stripes of a key that
+    native code does not read: ``(start, stop, None)`` or ``(0, n, ascending intp array)``.
+    """
+    global rows_of, read_rows
+    dsm_bind(array_class, member)
+    rows_of, read_rows = find_rows, read_irregular
+
+
+def held():
+    """Return how many stripes this thread holds, of all arrays together."""
+    return dsm_self.held
+
+
+@cython.final
+cdef class StripeLocks:
+    """The lock words of one array, as this process sees them.
+
+    Parameters
+    ----------
+    stripes, lots : ndarray of uint64
+        The stripe lines and the lot lines in shared memory, eight words each; the number
+        of lots is a power of two.  Bit s of a lot line says that slot s waits for one of
+        the lot's stripes.
+    space : int
+        Identity of the namespace in this process, never 0.
+    policy : object
+        See the module's text.
+    spins : int
+        Tries before a thread parks.
+    """
+
+    cdef uint64_t *words
+    cdef uint64_t *lots
+    cdef Py_ssize_t lot_mask
+    cdef uint64_t space
+    cdef object keep
+    cdef dict nested
+    cdef Py_ssize_t nested_total
+    cdef readonly object policy
+    cdef readonly Py_ssize_t stripes
+    cdef readonly Py_ssize_t spins
+    cdef public uint64_t acquisitions
+    cdef public uint64_t contended
+
+    def __cinit__(self, cnp.ndarray stripes not None, cnp.ndarray lots not None, *, uint64_t space,
+                  object policy, Py_ssize_t spins):
+        self.words = <uint64_t *> cnp.PyArray_DATA(stripes)
+        self.lots = <uint64_t *> cnp.PyArray_DATA(lots)
+        self.stripes = stripes.shape[0] // DSM_LINE_WORDS
+        self.lot_mask = lots.shape[0] // DSM_LINE_WORDS - 1
+        self.keep = (stripes, lots)
+        self.space = space
+        self.policy = policy
+        self.spins = spins
+        self.nested = {}
+
+    cdef inline uint64_t *line(self, Py_ssize_t stripe) noexcept:
+        return self.words + stripe * DSM_LINE_WORDS
+
+    cdef inline uint64_t *lot(self, Py_ssize_t stripe) noexcept:
+        return self.lots + (stripe & self.lot_mask) * DSM_LINE_WORDS
+
+    cdef inline uint64_t identity(self) except 0:
+        if dsm_self.space == self.space:
+            return dsm_self.me
+        cdef uint64_t me = self.policy.join()
+        dsm_self.me = me
+        dsm_self.space = self.space
+        return me
+
+    cdef inline bint awaited(self, Py_ssize_t stripe) noexcept:
+        cdef uint64_t *lot = self.lot(stripe)
+        cdef uint64_t bits = 0
+        cdef int i
+        for i in range(DSM_LINE_WORDS):
+            bits |= dsm_load(lot + i)
+        return bits != 0
+
+    cdef inline int take(self, object owner, Py_ssize_t stripe, uint64_t me, bint shared,
+                         object deadline) except -1:
+        cdef int outcome
+        if shared:
+            outcome = dsm_try_shared(self.line(stripe), me)
+        else:
+            outcome = dsm_try_exclusive(self.line(stripe), me, False)
+        if outcome == DSM_TAKEN:
+            dsm_self.held += 1
+            return 0
+        return self.take_slowly(owner, stripe, me, shared, deadline, outcome)
+
+    cdef int take_slowly(self, object owner, Py_ssize_t stripe, uint64_t me, bint shared, object deadline,
+                         int outcome) except -1:
+        cdef Py_ssize_t turn
+        if outcome == DSM_OWN:
+            key = me << 32 | <uint64_t> stripe
+            self.nested[key] = self.nested.get(key, 0) + 1
+            self.nested_total += 1
+            return 0
+        if outcome == DSM_UPGRADE or not shared and dsm_holds(self.line(stripe), me) == 1:
+            self.wake(stripe, me)
+            self.policy.refuse_upgrade(owner, self, stripe)
+        self.contended += 1
+        for turn in range(self.spins):
+            dsm_pause()
+            if self.attempt(stripe, me, shared):
+                dsm_self.held += 1
+                return 0
+        cdef uint64_t *word = self.lot(stripe) + ((me - 1) >> 6)
+        dsm_or(word, dsm_bit(me))
+        try:
+            self.policy.wait(owner, self, stripe, me, shared, deadline)
+        except BaseException:
+            dsm_and(word, ~dsm_bit(me))
+            self.undo(stripe, me, shared)
+            self.wake(stripe, me)          # a wake-up meant for us goes to the next
+            raise
+        dsm_and(word, ~dsm_bit(me))
+        dsm_self.held += 1
+        return 0
+
+    cdef inline bint attempt(self, Py_ssize_t stripe, uint64_t me, bint shared) except -1:
+        if not shared:
+            return dsm_try_exclusive(self.line(stripe), me, True) == DSM_TAKEN
+        if dsm_load(self.line(stripe)):
+            return False                   # look before setting a bit that would stop a writer
+        if dsm_try_shared(self.line(stripe), me) == DSM_TAKEN:
+            return True
+        self.wake(stripe, me)              # our bit, set for a moment, may have stopped one
+        return False
+
+    cdef void undo(self, Py_ssize_t stripe, uint64_t me, bint shared) noexcept:
+        cdef int mode = dsm_holds(self.line(stripe), me)
+        if shared and mode == 1:
+            dsm_release_shared(self.line(stripe), me)
+        elif not shared and mode == 2:
+            dsm_release_exclusive(self.line(stripe))
+
+    cdef inline int give(self, Py_ssize_t stripe, uint64_t me, bint shared) except -1:
+        """Release the stripe; 1 if somebody waits in its lot."""
+        if self.nested_total:
+            key = me << 32 | <uint64_t> stripe
+            count = self.nested.pop(key, 0)
+            if count:
+                self.nested_total -= 1
+                if count > 1:
+                    self.nested[key] = count - 1
+                return 0
+        if shared and dsm_holds(self.line(stripe), me) == 1:
+            dsm_release_shared(self.line(stripe), me)
+        else:                              # shared inside exclusive left last: the word is the hold
+            dsm_release_exclusive(self.line(stripe))
+        dsm_self.held -= 1
+        return self.awaited(stripe)
+
+    cdef inline int wake(self, Py_ssize_t stripe, uint64_t me) except -1:
+        if self.awaited(stripe):
+            self.policy.wake(self, stripe, me)
+        return 0
+
+    cdef int check(self, Py_ssize_t stripe) except -1:
+        if stripe < 0 or stripe >= self.stripes:
+            raise IndexError(f"stripe {stripe} is outside 0..{self.stripes - 1}")
+        return 0
+
+    cdef object bits(self, uint64_t *words, int count):
+        cdef int i
+        found = 0
+        for i in range(count):
+            found |= (<object> dsm_load(words + i)) << (64 * i)
+        return found
+
+    def me(self):
+        """Return this thread's identity here: its slot + 1."""
+        return self.identity()
+
+    def try_take(self, Py_ssize_t stripe, uint64_t me, bint shared):
+        """Take the stripe if it is free (for `policy.wait`); say whether it is ours."""
+        self.check(stripe)
+        return bool(self.attempt(stripe, me, shared))
+
+    def holder(self, Py_ssize_t stripe):
+        """Return word 0: the exclusive holder's slot + 1, or 0."""
+        self.check(stripe)
+        return dsm_load(self.line(stripe))
+
+    def sharers(self, Py_ssize_t stripe):
+        """Return who holds the stripe shared, as an int with one bit for each slot."""
+        self.check(stripe)
+        return self.bits(self.line(stripe) + 1, DSM_LINE_WORDS - 1)
+
+    def waiters(self, Py_ssize_t stripe):
+        """Return who is parked in the stripe's lot, as an int with one bit for each slot."""
+        self.check(stripe)
+        return self.bits(self.lot(stripe), DSM_LINE_WORDS)
+
+    def evict(self, Py_ssize_t stripe, uint64_t me):
+        """Take the stripe away from a participant that has ended, and wake who waits."""
+        self.check(stripe)
+        self.undo(stripe, me, True)
+        self.undo(stripe, me, False)
+        self.wake(stripe, me)
+
+
+@cython.final
+cdef class Rows:
+    """Where the rows of one array object lie among the rows that the stripes guard.
+
+    Row r of the object is row ``origin + r * step`` of the shared array.  Where that is
+    not so (a transpose, a reshape), `step` is 0 and any region of it counts as the rows
+    ``origin`` to ``origin + span``, all that its memory touches.
+
+    Parameters
+    ----------
+    locks : StripeLocks
+    array : ndarray
+        The array object; only a weak reference is kept.
+    count, origin, step, span : int
+    block : int
+        Rows of the shared array that share a stripe.
+    guarded : bool
+        Only the view that a region gives may be written.
+    """
+
+    cdef readonly StripeLocks locks
+    cdef readonly Py_ssize_t count, origin, step, span, block
+    cdef readonly bint guarded
+    cdef object array
+    cdef cnp.ndarray spare      # the last row view, if nobody kept it
+    cdef Region last            # the last region, to be used again if nobody kept it
+
+    def __cinit__(self, StripeLocks locks not None, object array, *, Py_ssize_t count, Py_ssize_t origin,
+                  Py_ssize_t step, Py_ssize_t span, Py_ssize_t block, bint guarded):
+        import weakref
+        self.locks = locks
+        self.array = weakref.ref(array)
+        self.count, self.origin, self.step, self.span = count, origin, step, span
+        self.block, self.guarded = block, guarded
+
+
+@cython.final
+cdef class Region:
+    """Rows of an array that a worker holds while inside ``with``.
+
+    Made by ``A.locked(rows)``; may be entered again after it was left.
+    """
+
+    cdef object array
+    cdef Rows rows
+    cdef readonly object key
+    cdef public object timeout
+    cdef cnp.ndarray irregular
+    cdef cnp.ndarray view
+    cdef Py_ssize_t index, start, stop
+    cdef uint64_t me, incarnation
+    cdef readonly bint shared
+    cdef bint fence, entered
+    cdef int kind
+
+    @cython.binding(False)
+    def __enter__(self):
+        cdef StripeLocks locks = self.rows.locks
+        cdef uint64_t me = locks.identity()
+        if self.entered:
+            raise RuntimeError(f"{self!r} is entered already: call locked() for each with")
+        if self.array is None:
+            self.find_array()
+        if self.stop - self.start == 1 and self.timeout is None:
+            locks.take(self, self.stripe(0), me, self.shared, None)
+        else:
+            self.take_all(locks, me)
+        locks.acquisitions += 1
+        self.me = me
+        self.incarnation = dsm_incarnation
+        self.entered = True
+        if self.fence:
+            dsm_fence()
+        return self.open_view()
+
+    @cython.binding(False)
+    def __exit__(self, kind, error, trace):
+        cdef StripeLocks locks = self.rows.locks
+        if not self.entered:
+            raise RuntimeError(f"{self!r} was left without being entered")
+        if self.incarnation != dsm_incarnation:      # a fork inside the region: the parent holds it
+            self.entered = False
+            return
+        if locks.identity() != self.me:
+            raise RuntimeError(f"{self!r} was entered by another thread, which still holds it")
+        self.close_view()
+        self.entered = False
+        self.array = None                            # no cycle through rows.last
+        if self.fence:
+            dsm_fence()
+        if self.stop - self.start == 1:
+            if locks.give(self.stripe(0), self.me, self.shared):
+                locks.policy.wake(locks, self.stripe(0), self.me)
+        else:
+            self.give_first(locks, self.me, self.stop - self.start)
+
+    cdef int find_array(self) except -1:
+        self.array = self.rows.array()
+        if self.array is None:
+            raise RuntimeError("the array of this region is gone")
+        return 0
+
+    cdef inline Py_ssize_t stripe(self, Py_ssize_t position) noexcept:
+        if self.irregular is None:
+            return self.start + position
+        return (<cnp.npy_intp *> cnp.PyArray_DATA(self.irregular))[position]
+
+    cdef int take_all(self, StripeLocks locks, uint64_t me) except -1:
+        cdef Py_ssize_t taken = 0
+        deadline = None if self.timeout is None else locks.policy.deadline(self.timeout)
+        try:
+            while taken < self.stop - self.start:
+                locks.take(self, self.stripe(taken), me, self.shared, deadline)
+                taken += 1
+        except BaseException:
+            self.give_first(locks, me, taken)
+            raise
+        return 0
+
+    cdef int give_first(self, StripeLocks locks, uint64_t me, Py_ssize_t count) except -1:
+        """Release the first `count` stripes in descending order, then wake who waits."""
+        cdef Py_ssize_t position
+        awaited = None
+        for position in range(count - 1, -1, -1):
+            if locks.give(self.stripe(position), me, self.shared):
+                if awaited is None:
+                    awaited = []
+                awaited.append(self.stripe(position))
+        if awaited is not None:
+            for position in awaited:
+                locks.policy.wake(locks, position, me)
+        return 0
+
+    cpdef object open_view(self):
+        """Return what ``as`` gives: a view of the rows, or the array itself."""
+        if self.array is None:
+            self.find_array()
+        cdef cnp.ndarray array = <cnp.ndarray> self.array
+        cdef bint writable = not self.shared and (self.rows.guarded or cnp.PyArray_ISWRITEABLE(array))
+        cdef cnp.ndarray view
+        if self.kind == ROW:
+            view = self.row_view(array)
+        elif self.kind == SELF and writable and not self.rows.guarded:
+            return array
+        else:
+            view = array[self.key] if self.kind == SLICE else array[...]
+        if writable:
+            PyArray_ENABLEFLAGS(view, NPY_ARRAY_WRITEABLE)
+        else:
+            PyArray_CLEARFLAGS(view, NPY_ARRAY_WRITEABLE)
+        self.view = view
+        return view
+
+    cpdef object close_view(self):
+        """Make the view read-only: the rows are no longer ours."""
+        if self.view is None:
+            return
+        PyArray_CLEARFLAGS(self.view, NPY_ARRAY_WRITEABLE)
+        if self.kind == ROW and Py_REFCNT(<PyObject *> self.view) == 1:
+            self.rows.spare = self.view
+        self.view = None
+
+    cdef inline cnp.ndarray row_view(self, cnp.ndarray array):
+        cdef char *data = <char *> cnp.PyArray_DATA(array) + self.index * cnp.PyArray_STRIDE(array, 0)
+        cdef cnp.ndarray view = self.rows.spare
+        if view is None or Py_REFCNT(<PyObject *> view) != 2 or cnp.PyArray_BASE(view) != <PyObject *> array:
+            return new_row(array, data)
+        self.rows.spare = None             # nobody kept the last row's view: move it here
+        (<PyArrayObject_fields *> view).data = data
+        return view
+
+    def stripes(self):
+        """Return the ascending numbers of the stripes that guard the rows."""
+        if self.irregular is not None:
+            return self.irregular
+        return np.arange(self.start, self.stop)
+
+    def held(self):
+        """Say whether this thread holds all the rows, in this mode or a stronger one."""
+        cdef StripeLocks locks = self.rows.locks
+        cdef uint64_t me = locks.identity()
+        cdef Py_ssize_t position
+        cdef int mode
+        for position in range(self.stop - self.start):
+            mode = dsm_holds(locks.line(self.stripe(position)), me)
+            if mode == 0 or mode == 1 and not self.shared:
+                return False
+        return True
+
+    def widened(self, stripes):
+        """Return a region of the same array over the given ascending stripes."""
+        cdef Region region = Region.__new__(Region)
+        if self.array is None:
+            self.find_array()
+        region.array, region.rows, region.key = self.array, self.rows, self.key
+        region.shared, region.fence = self.shared, self.fence
+        region.timeout = self.timeout
+        region.irregular = np.ascontiguousarray(stripes, dtype=np.intp)
+        region.start, region.stop = 0, len(stripes)
+        region.kind = SELF
+        return region
+
+    @property
+    def locks(self):
+        """The lock words."""
+        return self.rows.locks
+
+    def __repr__(self):
+        array = self.array if self.array is not None else self.rows.array()
+        rows = "..." if self.key is None else repr(self.key)
+        return f"{'shared' if self.shared else 'exclusive'} region {rows} of array {getattr(array, 'name', None)!r}"
+
+
+cdef cnp.ndarray new_row(cnp.ndarray array, char *data):
+    cdef cnp.dtype descr = array.descr
+    Py_INCREF(descr)                       # NewFromDescr steals it, as SetBaseObject steals the base
+    cdef cnp.ndarray view = PyArray_NewFromDescr(
+        Py_TYPE(array), descr, cnp.PyArray_NDIM(array) - 1, cnp.PyArray_DIMS(array) + 1,
+        cnp.PyArray_STRIDES(array) + 1, data, 0, <PyObject *> array)
+    Py_INCREF(array)
+    PyArray_SetBaseObject(view, array)
+    PyArray_UpdateFlags(view, NPY_ARRAY_UPDATE_ALL)
+    return view
+
+
+def locked(self, rows=None, *, bint shared=False, timeout=None, bint fence=False):
+    """Hold rows while inside ``with``; nobody else is in an overlapping region meanwhile.
+
+    Parameters
+    ----------
+    rows : int, slice, sequence of int, boolean mask, None or ...
+        An index of axis 0; None and ``...`` mean all rows.
+    shared : bool
+        Let other shared holders in, but no exclusive one; the view is read-only.
+    timeout : float, optional
+        Seconds to wait for all the rows together; 0 tries once, None waits for ever.
+    fence : bool
+        Also make everything I wrote before, to any array, visible to whoever enters next.
+
+    Returns
+    -------
+    Region
+        A context manager.  ``as`` gives a writable view of the rows for an int (0-d if
+        the array has one axis) or a slice, and the array itself otherwise.  The view
+        turns read-only at the exit.
+
+    Raises
+    ------
+    IndexError, TypeError
+        At once, if `rows` are no rows of this array.
+    LockTimeoutError, DeadlockError
+        At the enter; nothing is held then.
+
+    Notes
+    -----
+    At the enter, everything that earlier holders wrote to these rows is visible.  Nothing
+    is promised of other rows or arrays (entry consistency, as in Midway: Bershad,
+    Zekauskas and Sawdon, 1993).
+
+    Examples
+    --------
+    >>> import pydsm
+    >>> with pydsm.Team(1) as team:
+    ...     A = team.array("A", 5, int)
+    ...     with A.locked(2) as row:
+    ...         row += 1
+    ...     with A.locked([0, 4]):
+    ...         A[[0, 4]] = 7
+    ...     A.tolist()
+    [7, 0, 1, 0, 7]
+    """
+    cdef PyObject *found = dsm_rows(self)
+    cdef Rows map = <Rows> found if found != NULL else <Rows?> rows_of(self)
+    cdef Region region
+    cdef Py_ssize_t index, start, stop, step
+    if map.step and (PyLong_CheckExact(rows) or is_row(rows)):
+        index = PyNumber_AsSsize_t(rows, IndexError)
+        if index < 0:
+            index += map.count
+        if index < 0 or index >= map.count:
+            raise IndexError(f"row {rows} is out of range for array {self.name!r} with {map.count} rows")
+        region = map.last
+        if region is None or Py_REFCNT(<PyObject *> region) != 2 or region.entered:
+            region = Region.__new__(Region)
+            region.rows = map
+            map.last = region
+        region.index = index
+        region.start = (map.origin + index * map.step) // map.block
+        region.stop = region.start + 1
+        region.kind = ROW
+    else:
+        region = Region.__new__(Region)
+        region.rows = map
+        region.kind = SLICE if PySlice_Check(rows) else SELF
+        if map.step == 1 and PySlice_Check(rows):
+            PySlice_Unpack(rows, &start, &stop, &step)
+            PySlice_AdjustIndices(map.count, &start, &stop, step)
+            if step == 1:
+                if stop > start:
+                    region.start = (map.origin + start) // map.block
+                    region.stop = (map.origin + stop - 1) // map.block + 1
+            else:
+                region.start, region.stop, region.irregular = read_rows(self, map, rows)
+        else:
+            region.start, region.stop, region.irregular = read_rows(self, map, rows)
+            if is_row(rows):
+                if cnp.PyArray_NDIM(self) == 0:
+                    raise IndexError(f"this view of array {self.name!r} has no axis to take row {rows} of")
+                region.kind = ROW
+                region.index = PyNumber_AsSsize_t(rows, IndexError)
+                if region.index < 0:
+                    region.index += map.count
+    region.array = self
+    region.key = rows
+    region.shared = shared
+    region.fence = fence
+    region.timeout = timeout
+    return region
+
+
+cdef inline bint is_row(object rows):
+    """Say whether `rows` is one row: an int of Python's or NumPy's, but no bool, no array."""
+    return PyIndex_Check(rows) and not PyBool_Check(rows) and not cnp.PyArray_Check(rows)
+
+
+cdef class StripeLock:
+    """A lock that is one stripe, at native speed; `pydsm.sync.lock` gives it its manners."""
+
+    cdef StripeLocks locks
+
+    def __cinit__(self, StripeLocks locks not None):
+        self.locks = locks
+
+    @property
+    def words(self):
+        """The lock words."""
+        return self.locks
+
+    def acquire_until(self, deadline):
+        """Take the lock, waiting until `deadline` on the monotonic clock (None: for ever)."""
+        self.locks.take(self, 0, self.locks.identity(), False, deadline)
+        self.locks.acquisitions += 1
+
+    def release(self):
+        """Give the lock back; RuntimeError if this thread does not hold it."""
+        cdef StripeLocks locks = self.locks
+        cdef uint64_t me = locks.identity()
+        if dsm_holds(locks.line(0), me) != 2:
+            locks.policy.refuse_release(self, locks)
+        if locks.give(0, me, False):
+            locks.policy.wake(locks, 0, me)
+
+    def held(self):
+        """Say whether this thread holds the lock."""
+        return dsm_holds(self.locks.line(0), self.locks.identity()) == 2
+
+    @cython.binding(False)
+    def __enter__(self):
+        self.locks.take(self, 0, self.locks.identity(), False, None)
+        self.locks.acquisitions += 1
+        return self
+
+    @cython.binding(False)
+    def __exit__(self, kind, error, trace):
+        self.release()

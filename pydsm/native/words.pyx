@@ -1,0 +1,107 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, embedsignature=True
+"""64-bit atomic words in shared memory."""
+
+cimport numpy as cnp
+from libc.stdint cimport uint64_t
+
+cdef extern from "atomic.h" nogil:
+    uint64_t dsm_load(const uint64_t *p)
+    void dsm_store(uint64_t *p, uint64_t v)
+    uint64_t dsm_exchange(uint64_t *p, uint64_t v)
+    uint64_t dsm_add(uint64_t *p, uint64_t v)
+    uint64_t dsm_or(uint64_t *p, uint64_t v)
+    uint64_t dsm_and(uint64_t *p, uint64_t v)
+    int dsm_cas(uint64_t *p, uint64_t expected, uint64_t desired)
+    void dsm_fence()
+    void dsm_pause()
+    void dsm_hold_signals()
+    void dsm_restore_signals()
+
+cnp.import_array()
+
+
+def fence():
+    """Order all earlier loads and stores of this thread before all later ones."""
+    dsm_fence()
+
+
+def hold_signals():
+    """Hold back all signals from this thread until `restore_signals`."""
+    dsm_hold_signals()
+
+
+def restore_signals():
+    """Let signals through as before `hold_signals`; does nothing without it."""
+    dsm_restore_signals()
+
+
+cdef class Words:
+    """Atomic view of a one-dimensional, contiguous uint64 array.
+
+    Every operation is sequentially consistent.  The array is kept alive.
+    """
+
+    cdef uint64_t *words
+    cdef readonly Py_ssize_t size
+    cdef object keep
+
+    def __cinit__(self, cnp.ndarray array not None):
+        if array.dtype.str != "<u8" and array.dtype.str != ">u8" or not array.dtype.isnative:
+            raise TypeError(f"atomic words need native uint64, not {array.dtype}")
+        if array.ndim != 1 or not array.flags.c_contiguous or not array.flags.writeable:
+            raise ValueError("atomic words need a contiguous writable 1-D array")
+        self.words = <uint64_t *> cnp.PyArray_DATA(array)
+        self.size = array.shape[0]
+        self.keep = array
+
+    cdef inline uint64_t *at(self, Py_ssize_t index) except NULL:
+        if index < 0 or index >= self.size:
+            raise IndexError(f"word {index} is outside the {self.size} words of this block")
+        return self.words + index
+
+    def __len__(self):
+        return self.size
+
+    def load(self, Py_ssize_t index):
+        """Return the word."""
+        return dsm_load(self.at(index))
+
+    def store(self, Py_ssize_t index, uint64_t value):
+        """Set the word."""
+        dsm_store(self.at(index), value)
+
+    def exchange(self, Py_ssize_t index, uint64_t value):
+        """Set the word and return what it was."""
+        return dsm_exchange(self.at(index), value)
+
+    def add(self, Py_ssize_t index, uint64_t value):
+        """Add modulo 2**64 and return what the word was."""
+        return dsm_add(self.at(index), value)
+
+    def or_(self, Py_ssize_t index, uint64_t value):
+        """Set the bits of `value` and return what the word was."""
+        return dsm_or(self.at(index), value)
+
+    def and_(self, Py_ssize_t index, uint64_t value):
+        """Keep the bits of `value` and return what the word was."""
+        return dsm_and(self.at(index), value)
+
+    def compare_and_swap(self, Py_ssize_t index, uint64_t expected, uint64_t desired):
+        """Set the word if it is `expected`; say whether it was."""
+        return bool(dsm_cas(self.at(index), expected, desired))
+
+    def spin_while(self, Py_ssize_t index, uint64_t value, Py_ssize_t turns):
+        """Watch the word for at most `turns` turns; say whether it still is `value`.
+
+        The interpreter lock is released meanwhile.
+        """
+        cdef uint64_t *word = self.at(index)
+        cdef bint same = True
+        cdef Py_ssize_t turn
+        with nogil:
+            for turn in range(turns):
+                same = dsm_load(word) == value
+                if not same:
+                    break
+                dsm_pause()
+        return same

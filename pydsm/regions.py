@@ -1,0 +1,109 @@
+"""Regions of several arrays held together, without deadlock.
+
+All the stripes of all the regions are taken in one global order, (array id, stripe), so
+two workers that ask for the same regions in any order never wait for each other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from pydsm.array import GlobalArray
+from pydsm.core.region import RowKey
+from pydsm.native import Region
+from pydsm.sync.locktable import LockTable, deadline_of
+
+__all__ = ["Regions", "locked"]
+
+
+def locked(*regions: tuple[GlobalArray, RowKey], timeout: float | None = None, fence: bool = False) -> Regions:
+    """Hold rows of several arrays while inside ``with``.
+
+    Parameters
+    ----------
+    *regions : pairs of an array and its rows
+        An array may come more than once.
+    timeout : float, optional
+        Seconds to wait for all of them together; None waits for ever.
+    fence : bool
+        As in `GlobalArray.locked`.
+
+    Returns
+    -------
+    Regions
+        A context manager; ``as`` gives a tuple of what each ``A.locked(rows)`` would give.
+
+    Raises
+    ------
+    TypeError, IndexError
+        At once, if something is no array or no rows of it.
+    LockTimeoutError, DeadlockError
+        At the enter; nothing is held then.
+
+    Examples
+    --------
+    >>> import pydsm
+    >>> with pydsm.Team(1) as team:
+    ...     A, B = team.array("A", 4), team.array("B", 4)
+    ...     A[:] = 3
+    ...     with pydsm.locked((A, 1), (B, slice(0, 2))) as (one, two):
+    ...         two += one
+    ...     B.tolist()
+    [3.0, 3.0, 0.0, 0.0]
+    """
+    deadline_of(timeout)
+    parts = []
+    for pair in regions:
+        if not isinstance(pair, tuple) or len(pair) != 2 or not isinstance(pair[0], GlobalArray):
+            raise TypeError(f"locked() takes pairs of a GlobalArray and its rows, not {pair!r}")
+        parts.append(pair[0].locked(pair[1], fence=fence))
+    return Regions(parts, timeout)
+
+
+class Regions:
+    """Several regions that are entered and left as one."""
+
+    def __init__(self, parts: list[Region], timeout: float | None) -> None:
+        self._parts = parts
+        self._ordered = _in_order(parts)
+        self._timeout = timeout
+        self._stack: contextlib.ExitStack | None = None
+
+    def __enter__(self) -> tuple[Any, ...]:
+        if self._stack is not None:
+            raise RuntimeError("these regions are entered already: call locked() for each with")
+        deadline = deadline_of(self._timeout)
+        with contextlib.ExitStack() as stack:
+            for region in self._ordered:
+                if deadline is not None:
+                    region.timeout = max(0.0, deadline - time.monotonic())
+                stack.enter_context(region)
+            self._stack = stack.pop_all()
+        return tuple(part.open_view() for part in self._parts)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        stack, self._stack = self._stack, None
+        if stack is None:
+            raise RuntimeError("these regions were left without being entered")
+        for part in self._parts:
+            part.close_view()
+        stack.close()
+
+
+def _in_order(parts: list[Region]) -> list[Region]:
+    """Return one region for each array, in the order of the arrays' ids."""
+    arrays: dict[tuple[str, int], list[Region]] = {}
+    for part in parts:
+        table: LockTable = part.locks.policy
+        arrays.setdefault((table.namespace.name, table.array_id), []).append(part)
+    return [
+        same[0].widened(np.unique(np.concatenate([part.stripes() for part in same])))
+        for _, same in sorted(arrays.items(), key=lambda entry: entry[0])
+    ]

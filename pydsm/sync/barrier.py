@@ -1,0 +1,112 @@
+"""The barrier of a team: a counter, a generation, and a lot to park in.
+
+The last to arrive resets the counter and then steps the generation; everybody else
+watches the generation, for a moment on the cpu and then asleep.  A barrier that can never
+be complete, because a worker failed or has returned, breaks for all instead of hanging.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pydsm.core.layout import Slot, Team
+from pydsm.errors import BrokenBarrierError
+from pydsm.ipc.cpus import available_cpus
+from pydsm.sync.namespace import Namespace
+from pydsm.sync.slots import BARRIER
+
+__all__ = ["Barrier"]
+
+_SPINS: Final = 2000
+_FIRST_PARK: Final = 0.02
+_LAST_PARK: Final = 0.1
+_FAILED: Final = 1
+
+
+class Barrier:
+    """The barrier of a namespace's workers, as one process sees it."""
+
+    def __init__(self, namespace: Namespace) -> None:
+        self._namespace = namespace
+        self._words = namespace.words
+        self._size = namespace.words.load(Team.SIZE)
+        self._spins = _SPINS if available_cpus() >= self._size else 0
+
+    def reset(self) -> None:
+        """Make the barrier whole again, while no worker runs."""
+        for word in (Team.ARRIVED, Team.BROKEN, Team.FINISHED):
+            self._words.store(word, 0)
+        for word in range(Team.LOT, Team.LOT + 8):
+            self._words.store(word, 0)
+
+    def wait(self, rank: int) -> None:
+        """Wait until every worker has come here.
+
+        Raises
+        ------
+        BrokenBarrierError
+            A worker failed or has returned, so not everybody can come.
+        """
+        words = self._words
+        generation = words.load(Team.GENERATION)
+        self._namespace.slots.set(rank, Slot.BARRIER, generation + 1)
+        if words.add(Team.ARRIVED, 1) + 1 == self._size:
+            words.store(Team.ARRIVED, 0)
+            words.store(Team.GENERATION, generation + 1)
+            self._wake_parked()
+        elif words.spin_while(Team.GENERATION, generation, self._spins):
+            try:
+                self._park(rank, generation)
+            except BaseException:
+                self.fail()
+                raise
+
+    def fail(self) -> None:
+        """Break the barrier for everybody, now and later in this run."""
+        self._words.store(Team.BROKEN, _FAILED)
+        self._wake_parked()
+
+    def finish(self) -> None:
+        """Say that one worker will not come any more."""
+        self._words.add(Team.FINISHED, 1)
+        self._wake_parked()
+
+    def _wake_parked(self) -> None:
+        for word in range(8):
+            bits = self._words.load(Team.LOT + word)
+            if bits:
+                self._namespace.wake_all(bits << 64 * word)
+
+    def _park(self, rank: int, generation: int) -> None:
+        namespace, words = self._namespace, self._words
+        word, bit = Team.LOT + rank // 64, 1 << rank % 64
+        pause = _FIRST_PARK
+        namespace.slots.begin_wait(rank, BARRIER, 0)
+        words.or_(word, bit)
+        try:
+            while True:
+                namespace.clear_permit(rank)
+                if words.load(Team.GENERATION) != generation:
+                    return
+                self._check()
+                if not namespace.park(rank, pause):
+                    namespace.slots.block_on(rank, self._absent(generation))
+                    pause = min(2 * pause, _LAST_PARK)
+        finally:
+            words.and_(word, ~bit & (1 << 64) - 1)
+            namespace.slots.end_wait(rank)
+
+    def _check(self) -> None:
+        if self._words.load(Team.BROKEN):
+            raise BrokenBarrierError("the barrier is broken: a worker failed or was interrupted in it")
+        returned = self._words.load(Team.FINISHED)
+        if returned:
+            raise BrokenBarrierError(
+                f"the barrier can never be complete: {returned} of {self._size} workers returned without coming"
+            )
+
+    def _absent(self, generation: int) -> int:
+        came = generation + 1
+        slots = self._namespace.slots
+        return sum(1 << rank for rank in range(self._size) if slots.get(rank, Slot.BARRIER) != came)
+

@@ -1,0 +1,85 @@
+"""A named lock of a team, with the verbs of `threading` and of the original API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydsm.core import names
+from pydsm.core.layout import Description
+from pydsm.errors import LockTimeoutError
+from pydsm.native import StripeLock, StripeLocks
+from pydsm.sync import locksegment
+from pydsm.sync.locktable import LockTable, deadline_of
+from pydsm.sync.namespace import Namespace
+
+__all__ = ["Lock", "attach_lock", "create_lock"]
+
+class Lock(StripeLock):
+    """A lock that workers share by name.
+
+    Only the thread that acquired it may release it; acquiring it again in the same thread
+    is counted, and as many releases give it back.
+
+    Examples
+    --------
+    >>> import pydsm
+    >>> with pydsm.Team(1) as team:
+    ...     lock = team.lock("printer")
+    ...     with lock:
+    ...         lock.acquire(timeout=0)
+    ...         lock.release()
+    True
+    """
+
+    words: StripeLocks
+
+    def acquire(self, block: bool = True, timeout: float | None = None) -> bool:
+        """Take the lock; say whether it was had.
+
+        Parameters
+        ----------
+        block : bool
+            False: try once.
+        timeout : float, optional
+            Seconds to wait at most; None waits for ever.
+
+        Raises
+        ------
+        DeadlockError
+            Waiting would never end.
+        """
+        try:
+            self.acquire_until(deadline_of(timeout if block else 0))
+        except LockTimeoutError:
+            return False
+        return True
+
+    apply = acquire
+
+    @property
+    def name(self) -> str:
+        """The lock's name."""
+        return self._table.name
+
+    @property
+    def _table(self) -> LockTable:
+        table: LockTable = self.words.policy
+        return table
+
+    def __repr__(self) -> str:
+        return f"lock {self.name!r}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return attach_lock, (self._table.namespace.name, self.name)
+
+
+def create_lock(namespace: Namespace, name: str) -> Lock:
+    """Create a named lock: lock words with one stripe, and no array."""
+    description = Description(names.check_name(name), (), "'|V0'", block=1)
+    with namespace.creating():
+        return Lock(locksegment.create(namespace, description, 1)[1])
+
+
+def attach_lock(namespace: str, name: str) -> Lock:
+    """Attach an existing named lock."""
+    return Lock(locksegment.attach(Namespace.open(namespace), name)[1])

@@ -1,0 +1,292 @@
+"""A namespace: the names, participants and semaphores that belong together.
+
+A team has one of its own; arrays made without a team live in the user's default one.  A
+process joins it by opening its lock file; each of its threads takes a slot, and with it a
+semaphore to sleep on, when it first locks or waits.  The names go when the team that made
+the namespace is terminated, or with the last process that has it open, or, if all were
+killed, when the next program starts.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import itertools
+import os
+import threading
+import time
+import weakref
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pydsm.core import names
+from pydsm.core.layout import MAX_SLOTS, TEAM_MAGIC, TEAM_WORDS, VERSION, Slot, Team, slot_word
+from pydsm.errors import NameExistsError, SegmentError, UnknownNameError
+from pydsm.ipc import catalog, segment, semaphore, shm
+from pydsm.ipc.lockfile import LockFile
+from pydsm.native import Words, held
+from pydsm.sync.slots import SlotTable, bits_of
+
+__all__ = ["Namespace", "default_name"]
+
+_WORD: Final = np.dtype(np.uint64)
+_spaces = itertools.count(1)
+_open: weakref.WeakValueDictionary[str, Namespace] = weakref.WeakValueDictionary()
+_kept: set[Namespace] = set()  # until the process ends: its arrays may be attached again by name
+_guard = threading.RLock()
+
+
+def default_name() -> str:
+    """Return the namespace of arrays made without a team."""
+    return names.check_namespace(os.environ.get("PYDSM_NAMESPACE") or f"user{os.geteuid()}")
+
+
+class Namespace:
+    """A namespace as this process sees it; see `create`, `open` and `join_or_create`."""
+
+    def __init__(self, name: str, file: LockFile, table: NDArray[Any], *, creator: bool) -> None:
+        self.name = name
+        self.words = Words(table)
+        self.slots = SlotTable(self.words)
+        self.space = next(_spaces)
+        self._file = file
+        self._creator_pid = os.getpid() if creator else 0
+        self._seat = threading.local()
+        self._semaphores: dict[int, semaphore.Semaphore] = {}
+        _open[name] = self
+
+    @classmethod
+    def create(cls, name: str | None = None, *, size: int = 0) -> Namespace:
+        """Create a namespace, after taking back the names of dead ones.
+
+        Parameters
+        ----------
+        name : str, optional
+            A random one unless given.
+        size : int
+            Workers, to whom the slots 0 to ``size - 1`` belong.
+
+        Raises
+        ------
+        NameExistsError
+            A living program has that namespace.
+        """
+        name = names.new_namespace() if name is None else names.check_namespace(name)
+        catalog.reclaim()
+        descriptor, table = segment.make((TEAM_WORDS,), _WORD)
+        file = LockFile.born_locked(descriptor, names.team_name(name))
+        table[: len(Team)] = 0
+        table[[Team.MAGIC, Team.VERSION, Team.UID, Team.PID, Team.CAPACITY]] = (
+            TEAM_MAGIC,
+            VERSION,
+            os.geteuid(),
+            os.getpid(),
+            MAX_SLOTS,
+        )
+        table[[Team.NEXT_ID, Team.SIZE, Team.CREATED]] = 1, size, time.time_ns()
+        try:
+            shm.link(descriptor, file.name)
+        except FileExistsError:
+            file.close()
+            raise NameExistsError(f"namespace {name!r} is in use by a living program") from None
+        return cls(name, file, table, creator=True)
+
+    @classmethod
+    def open(cls, name: str) -> Namespace:
+        """Join an existing namespace.
+
+        Raises
+        ------
+        UnknownNameError
+            There is none.
+        SegmentError
+            What is there is not one.
+        """
+        with _guard:
+            known = _open.get(name)
+            if known is not None:
+                return known
+            file = LockFile.open(names.team_name(names.check_namespace(name)))
+            if file is None:
+                raise UnknownNameError(f"there is no namespace {name!r}: its program has ended or never ran")
+            try:
+                table = segment.attach(file.name, _WORD)
+                if len(table) != TEAM_WORDS or table[Team.MAGIC] != TEAM_MAGIC or table[Team.VERSION] != VERSION:
+                    raise SegmentError(f"lock file of namespace {name!r} is not one that this pydsm made")
+            except BaseException:
+                file.close()
+                raise
+            return cls(name, file, table, creator=False)
+
+    @classmethod
+    def join_or_create(cls, name: str) -> Namespace:
+        """Join a namespace, or create it if nobody lives there."""
+        with _guard:
+            namespace: Namespace | None = None
+            while namespace is None:
+                with contextlib.suppress(UnknownNameError):
+                    namespace = cls.open(name)
+                    break
+                with contextlib.suppress(NameExistsError):
+                    namespace = cls.create(name)
+                    namespace._creator_pid = 0  # shared by all: it goes with the last
+            _kept.add(namespace)
+            return namespace
+
+    # -- threads -----------------------------------------------------------------
+
+    def join(self) -> int:
+        """Return this thread's identity, its slot + 1; take a slot if it has none."""
+        seat: _Seat | None = getattr(self._seat, "taken", None)
+        if seat is None:
+            seat = self._seat.taken = _Seat(self, self._free_slot(), None)
+        return seat.slot + 1
+
+    def sit(self, rank: int) -> None:
+        """Take the slot of a worker for this thread."""
+        self._file.hold_slot(rank)
+        self.slots.set(rank, Slot.STATE, 1)
+        self._seat.taken = _Seat(self, rank, rank)
+
+    def rank(self) -> int | None:
+        """Return this thread's rank, or None if it is no worker."""
+        seat: _Seat | None = getattr(self._seat, "taken", None)
+        return None if seat is None else seat.rank
+
+    def _free_slot(self) -> int:
+        for slot in range(self.words.load(Team.SIZE), MAX_SLOTS):
+            if self.slots.claim(slot):
+                if self._file.hold_slot(slot):
+                    return slot
+                self.slots.vacate(slot)
+        raise RuntimeError(f"all {MAX_SLOTS} slots of namespace {self.name!r} are taken: fewer threads may lock")
+
+    # -- sleeping and waking -----------------------------------------------------
+
+    def park(self, slot: int, seconds: float) -> bool:
+        """Sleep in one's own slot until woken; False if `seconds` went by."""
+        return self._semaphore(slot).park(seconds)
+
+    def wake(self, slot: int) -> None:
+        """Wake the thread in a slot, unless that is under way already."""
+        if self.words.exchange(slot_word(slot, Slot.PERMIT), 1) == 0:
+            with contextlib.suppress(FileNotFoundError):  # nobody has slept there yet
+                self._semaphore(slot, create=False).post()
+
+    def wake_all(self, bits: int) -> None:
+        """Wake the threads in all the slots whose bit is set."""
+        for slot in bits_of(bits):
+            self.wake(slot)
+
+    def clear_permit(self, slot: int) -> None:
+        """Say, before looking again, that the next wake-up is wanted."""
+        self.words.store(slot_word(slot, Slot.PERMIT), 0)
+
+    def _semaphore(self, slot: int, *, create: bool = True) -> semaphore.Semaphore:
+        known = self._semaphores.get(slot)
+        if known is None:
+            known = self._semaphores[slot] = self._find_semaphore(slot, create=create)
+        return known
+
+    def _find_semaphore(self, slot: int, *, create: bool) -> semaphore.Semaphore:
+        name = names.semaphore_name(self.name, slot)
+        while create:
+            with contextlib.suppress(FileExistsError):
+                return semaphore.Semaphore.create(name)
+            with contextlib.suppress(FileNotFoundError):
+                return semaphore.Semaphore.open(name)
+        return semaphore.Semaphore.open(name)
+
+    # -- names -------------------------------------------------------------------
+
+    def new_id(self) -> int:
+        """Return a number no other array or lock of the namespace has."""
+        return self.words.add(Team.NEXT_ID, 1)
+
+    def creating(self) -> contextlib.AbstractContextManager[None]:
+        """Be the only one who makes or removes names in here."""
+        return self._file.creating()
+
+    def known(self) -> list[str]:
+        """Return the names of the arrays and locks in here."""
+        parsed = (names.parse(file) for file in catalog.namespaces().get(self.name, []))
+        return sorted(entry[2] for entry in parsed if entry and entry[1] == "lock")
+
+    def is_alive(self, slot: int) -> bool:
+        """Say whether the thread in a slot can still run: its process holds the slot's byte."""
+        return self._file.is_held_elsewhere(slot) or self.slots.get(slot, Slot.PID) >> 32 == os.getpid()
+
+    @property
+    def closed(self) -> bool:
+        """True after `close`."""
+        return self._file.descriptor < 0
+
+    def close(self) -> None:
+        """Leave; remove the names if this process made the namespace or is the last in it."""
+        if self.closed:
+            return
+        if _open.get(self.name) is self:
+            del _open[self.name]
+        _kept.discard(self)
+        for parked in self._semaphores.values():
+            parked.close()
+        self._semaphores.clear()
+        seat: _Seat | None = getattr(self._seat, "taken", None)
+        if seat is not None:
+            seat.leave()
+        if self._creator_pid == os.getpid() or (not self._creator_pid and self._file.prove_alone()):
+            if self._file.has_name():
+                catalog.remove_names(catalog.namespaces().get(self.name, []))
+        self._file.close()
+
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):
+            self.close()
+
+    def _after_fork(self) -> None:
+        """Be a process of one's own: a child holds none of its parent's kernel locks."""
+        if not self.closed:
+            self._file.reopen()
+        self._seat = threading.local()
+
+
+class _Seat:
+    """A thread's hold on its slot; given back when the thread ends."""
+
+    __slots__ = ("namespace", "pid", "rank", "slot")
+
+    def __init__(self, namespace: Namespace, slot: int, rank: int | None) -> None:
+        self.namespace = weakref.ref(namespace)
+        self.slot, self.rank, self.pid = slot, rank, os.getpid()
+        namespace.slots.introduce(slot, rank)
+
+    def leave(self) -> None:
+        namespace = self.namespace()
+        if namespace is None or namespace.closed or self.pid != os.getpid() or self.rank is not None:
+            return
+        if held() == 0:  # else some lock word names the slot: nobody may sit there again
+            namespace.slots.vacate(self.slot)
+            namespace._file.leave_slot(self.slot)
+        self.pid = 0
+
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):
+            self.leave()
+
+
+def _after_fork() -> None:
+    global _guard
+    _guard = threading.RLock()
+    for namespace in list(_open.values()):
+        namespace._after_fork()
+
+
+def _close_all() -> None:
+    for namespace in list(_open.values()):
+        namespace.close()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+atexit.register(_close_all)

@@ -1,0 +1,83 @@
+"""Build pydsm: metadata and the one compiled package, `pydsm.native`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy
+from Cython.Build import cythonize
+from setuptools import Extension, find_packages, setup
+
+HERE = Path(__file__).parent
+
+
+def native(name: str) -> Extension:
+    """Return the extension module pydsm.native.<name>."""
+    return Extension(
+        f"pydsm.native.{name}",
+        [f"pydsm/native/{name}.pyx"],
+        include_dirs=[numpy.get_include(), "pydsm/native"],
+        depends=["pydsm/native/atomic.h"],
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
+        extra_compile_args=["-O3", "-Wno-unused-function", "-Wno-unused-variable"],
+    )
+
+
+CLI = ["rich>=13"]
+PROGRESS = ["tqdm>=4.60"]
+BENCH = ["fasteners>=0.19", "filelock>=3.12", "joblib>=1.3", "rich>=13", "scipy>=1.11"]
+EXAMPLES = ["scipy>=1.11"]
+DEV = [
+    "cython>=3.0.11",
+    "hypothesis>=6.100",
+    "import-linter>=2.0",
+    "joblib>=1.3",
+    "mypy>=1.11",
+    "nox>=2024.4",
+    "pytest>=8.2",
+    "pytest-timeout>=2.3",
+    "ruff>=0.6",
+    "setuptools>=77",
+    *CLI,
+    *PROGRESS,
+    *EXAMPLES,
+]
+
+setup(
+    name="py-dsm",
+    version="2.0.0.dev0",
+    description="A NumPy array that many worker processes share, with region locks, fences and barriers",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    license_files=["LICENSE"],
+    python_requires=">=3.11",
+    packages=find_packages(include=["pydsm", "pydsm.*"]),
+    package_data={"pydsm": ["py.typed"], "pydsm.native": ["*.pyi", "*.h", "*.pyx"]},
+    ext_modules=cythonize([native("words"), native("region")], language_level=3),
+    install_requires=["numpy>=1.25", "SharedArray>=3.2.4", "posix_ipc>=1.1.1", "threadpoolctl>=3.1"],
+    extras_require={
+        "cli": CLI,
+        "progress": PROGRESS,
+        "bench": BENCH,
+        "examples": EXAMPLES,
+        "dev": DEV,
+    },
+    entry_points={"console_scripts": ["pydsm = pydsm.cli:main"]},
+    keywords="shared memory parallel distributed numpy lock multiprocessing dsm",
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Education",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Cython",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Programming Language :: Python :: 3.14",
+        "Topic :: Scientific/Engineering",
+        "Topic :: System :: Distributed Computing",
+        "Typing :: Typed",
+    ],
+)
