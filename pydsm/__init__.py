@@ -1,6 +1,7 @@
 """Shared NumPy arrays with region locks, fences and barriers for many worker processes."""
 
 from pydsm.array import GlobalArray, attach, create, unlink
+from pydsm.cluster import Cluster
 from pydsm.errors import (
     BrokenBarrierError,
     DeadlockError,
@@ -14,21 +15,33 @@ from pydsm.errors import (
     WorkerError,
 )
 from pydsm.regions import locked
+from pydsm.sync.lock import Lock
+from pydsm.sync.locktable import LockStatistics
+from pydsm.team import Team
+from pydsm.worker import Worker, track
+
+__version__ = "2.0.0.dev0"
 
 __all__ = [
     "BrokenBarrierError",
+    "Cluster",
     "DeadlockError",
     "GlobalArray",
+    "Lock",
+    "LockStatistics",
     "LockTimeoutError",
     "NameExistsError",
     "NoRoomError",
     "PydsmError",
     "SegmentError",
+    "Team",
     "UnknownNameError",
+    "Worker",
     "WorkerDiedError",
     "WorkerError",
     "attach",
     "create",
     "locked",
+    "track",
     "unlink",
 ]

@@ -30,7 +30,7 @@ from pydsm.memory.coherent import CoherentMemory
 from pydsm.sync.locktable import LockStatistics, LockTable
 from pydsm.sync.namespace import Namespace, default_name
 
-__all__ = ["Access", "GlobalArray", "attach", "create", "create_in", "unlink", "use_namespace"]
+__all__ = ["Access", "GlobalArray", "attach", "create", "create_in", "unlink", "unlink_in", "use_namespace"]
 
 Access = Literal["open", "guarded"]
 _MAX_STRIPES: Final = 1 << 22
@@ -75,6 +75,7 @@ class GlobalArray(np.ndarray[Any, np.dtype[Any]]):
     locked = native.locked
 
     def __new__(cls, *args: Any, **kwargs: Any) -> GlobalArray:
+        """Refuse: a name and a namespace belong to it."""
         raise TypeError("a GlobalArray is made by pydsm.create, pydsm.attach, Team.array or Cluster.createShared")
 
     # -- locks and fences --------------------------------------------------------
@@ -167,10 +168,10 @@ class GlobalArray(np.ndarray[Any, np.dtype[Any]]):
             self.flags.writeable,
         )
 
-    def __copy__(self) -> NDArray[Any]:
+    def __copy__(self) -> NDArray[Any]:  # type: ignore[override]
         return np.array(self)
 
-    def __deepcopy__(self, memo: Any) -> NDArray[Any]:
+    def __deepcopy__(self, memo: Any) -> NDArray[Any]:  # type: ignore[override]
         return np.array(self)
 
     astype = _private(np.ndarray.astype)
@@ -337,7 +338,12 @@ def unlink(name: str) -> None:
     UnknownNameError
     """
     where, bare = names.split(name)
-    _memory.unlink(_namespace(where, create=False), bare)
+    unlink_in(_namespace(where, create=False), bare)
+
+
+def unlink_in(namespace: Namespace, name: str) -> None:
+    """Remove the names of an array or a named lock from a given namespace."""
+    _memory.unlink(namespace, name)
 
 
 def rows_of(array: GlobalArray) -> native.Rows:

@@ -77,9 +77,7 @@ def link(descriptor: int, name: str) -> None:
     """Give a file without a name its name; FileExistsError if it is taken."""
     directory = os.open(DIRECTORY, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:  # linkat follows /proc's link only if told to, which os.link does with directory descriptors
-        os.link(
-            f"/proc/self/fd/{descriptor}", name, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=True
-        )
+        os.link(f"/proc/self/fd/{descriptor}", name, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=True)
     finally:
         os.close(directory)
 

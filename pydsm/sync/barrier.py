@@ -17,7 +17,7 @@ from pydsm.sync.slots import BARRIER
 
 __all__ = ["Barrier"]
 
-_SPINS: Final = 2000
+_SPINS: Final = 1000  # some ten microseconds, and only where every worker has a cpu
 _FIRST_PARK: Final = 0.02
 _LAST_PARK: Final = 0.1
 _FAILED: Final = 1
@@ -34,9 +34,7 @@ class Barrier:
 
     def reset(self) -> None:
         """Make the barrier whole again, while no worker runs."""
-        for word in (Team.ARRIVED, Team.BROKEN, Team.FINISHED):
-            self._words.store(word, 0)
-        for word in range(Team.LOT, Team.LOT + 8):
+        for word in (Team.ARRIVED, Team.BROKEN, Team.FINISHED, *range(Team.LOT, Team.LOT + 8)):
             self._words.store(word, 0)
 
     def wait(self, rank: int) -> None:
@@ -109,4 +107,3 @@ class Barrier:
         came = generation + 1
         slots = self._namespace.slots
         return sum(1 << rank for rank in range(self._size) if slots.get(rank, Slot.BARRIER) != came)
-

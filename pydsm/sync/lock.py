@@ -14,6 +14,7 @@ from pydsm.sync.namespace import Namespace
 
 __all__ = ["Lock", "attach_lock", "create_lock"]
 
+
 class Lock(StripeLock):
     """A lock that workers share by name.
 

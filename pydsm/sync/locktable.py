@@ -72,7 +72,8 @@ class LockTable:
         self.array_id = header.array_id
         self.stripes = header.stripes
         self._block = header.description.block
-        self._rows = header.description.shape[0] if header.description.shape else 1
+        self._is_array = bool(header.description.shape)
+        self._rows = header.description.shape[0] if self._is_array else 1
         self._totals = Words(words[: header.words])
         self._lines = words[header.words : header.words + header.stripes * LINE]
         self._lots = words[header.words + header.stripes * LINE :]
@@ -149,7 +150,7 @@ class LockTable:
     def refuse_upgrade(self, owner: object, locks: StripeLocks, stripe: int) -> NoReturn:
         """Say that a shared hold cannot become exclusive."""
         raise RuntimeError(
-            f"{owner!r} cannot be entered: this worker holds {self._rows_of(stripe)} of it shared already; "
+            f"{owner!r} cannot be entered: this worker holds {self.what_is(stripe)} of it shared already; "
             "leave the shared region first, or enter exclusively from the start"
         )
 
@@ -198,6 +199,11 @@ class LockTable:
         lots = np.bitwise_or.reduce(self._lots.reshape(-1, LINE), axis=0)
         return [64 * word + bit for word, bits in enumerate(lots.tolist()) for bit in bits_of(bits)]
 
+    def what_is(self, stripe: int) -> str:
+        """Return the rows that a stripe guards, as text."""
+        start, stop = stripe * self._block, min((stripe + 1) * self._block, self._rows)
+        return f"row {start}" if stop == start + 1 else f"rows {start} to {stop - 1}"
+
     def evict(self, locks: StripeLocks, slots: range) -> list[str]:
         """Release what ended workers still hold; return a sentence for each."""
         evicted = []
@@ -206,7 +212,7 @@ class LockTable:
             for slot in bits_of(self._holding(locks, stripe)):
                 if slot in slots:
                     locks.evict(stripe, slot + 1)
-                    evicted.append(f"{self.namespace.slots.name(slot)} ended holding {self._rows_of(stripe)}")
+                    evicted.append(f"{self.namespace.slots.name(slot)} ended holding {self._what(stripe)}")
         return evicted
 
     def _holding(self, locks: StripeLocks, stripe: int) -> int:
@@ -219,17 +225,16 @@ class LockTable:
             return 1 << holder - 1
         return 0 if shared else locks.sharers(stripe) & ~(1 << me - 1)
 
-    def _rows_of(self, stripe: int) -> str:
-        start, stop = stripe * self._block, min((stripe + 1) * self._block, self._rows)
-        return f"row {start}" if stop == start + 1 else f"rows {start} to {stop - 1}"
+    def _what(self, stripe: int) -> str:
+        return f"{self.what_is(stripe)} of array {self.name!r}" if self._is_array else f"lock {self.name!r}"
 
     def _timeout(self, owner: object, locks: StripeLocks, stripe: int, me: int) -> LockTimeoutError:
         holding = self._holding(locks, stripe) & ~(1 << me - 1)
         holders = [self.namespace.slots.name(slot) for slot in bits_of(holding)]
         return LockTimeoutError(
-            f"{owner!r} was not had in time: {self._rows_of(stripe)} held by {', '.join(holders) or 'nobody now'}",
+            f"{owner!r} was not had in time: {self.what_is(stripe)} held by {', '.join(holders) or 'nobody now'}",
             name=self.name,
-            rows=self._rows_of(stripe),
+            rows=self.what_is(stripe),
             holders=holders,
         )
 

@@ -187,6 +187,8 @@ class Namespace:
     def _semaphore(self, slot: int, *, create: bool = True) -> semaphore.Semaphore:
         known = self._semaphores.get(slot)
         if known is None:
+            if self.closed:
+                raise RuntimeError(f"namespace {self.name!r} was closed: nobody can wait in it any more")
             known = self._semaphores[slot] = self._find_semaphore(slot, create=create)
         return known
 
@@ -236,10 +238,15 @@ class Namespace:
         seat: _Seat | None = getattr(self._seat, "taken", None)
         if seat is not None:
             seat.leave()
-        if self._creator_pid == os.getpid() or (not self._creator_pid and self._file.prove_alone()):
-            if self._file.has_name():
-                catalog.remove_names(catalog.namespaces().get(self.name, []))
+        if self._is_last() and self._file.has_name():
+            catalog.remove_names(catalog.namespaces().get(self.name, []))
         self._file.close()
+
+    def _is_last(self) -> bool:
+        """Say whether the names are this process's to remove: it made the team, or nobody else is left."""
+        if self._creator_pid:
+            return self._creator_pid == os.getpid()
+        return self._file.prove_alone()
 
     def __del__(self) -> None:
         with contextlib.suppress(Exception):

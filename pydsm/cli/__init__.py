@@ -1,0 +1,5 @@
+"""The command line: `pydsm ls`, `pydsm clean`, `pydsm run`."""
+
+from pydsm.cli.main import main
+
+__all__ = ["main"]

@@ -1,0 +1,373 @@
+"""A team of worker processes with their arrays and locks, and the runs they do together."""
+
+from __future__ import annotations
+
+import dataclasses
+import operator
+import os
+import pickle
+import secrets
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from types import FrameType, TracebackType
+from typing import Any, Final
+
+from numpy.typing import DTypeLike
+
+from pydsm.array import Access, GlobalArray, create_in, unlink_in, use_namespace
+from pydsm.core import names
+from pydsm.core.layout import MAX_SLOTS, Slot
+from pydsm.errors import NameExistsError, UnknownNameError
+from pydsm.ipc.blas import limit_threads, look_for_pools
+from pydsm.ipc.child import START_METHODS, StartMethod, start_child
+from pydsm.ipc.cpus import available_cpus
+from pydsm.native import StripeLocks, restore_signals
+from pydsm.supervise import Report, Supervisor
+from pydsm.sync.barrier import Barrier
+from pydsm.sync.lock import Lock, create_lock
+from pydsm.sync.locktable import LockTable
+from pydsm.sync.namespace import Namespace
+from pydsm.worker import Worker, current_worker, enter_worker
+
+__all__ = ["Team"]
+
+_SPARE_SLOTS: Final = 16
+MEMORIES: Final = ("coherent",)
+
+
+class Team:
+    """Worker processes that share arrays and locks.
+
+    Parameters
+    ----------
+    size : int, optional
+        How many workers; one for each cpu (or ``PYDSM_WORKERS``) unless given.
+    start : {"fork", "spawn", "forkserver"}
+        How workers are started.  Only under fork may the function be a closure or a lambda.
+    memory : {"coherent"}
+        What workers see of one another's writes; see docs/memory-model.md.
+    namespace : str, optional
+        Name of the team's namespace; a random one unless given.
+    seed : int, optional
+        Makes `Worker.random` and shuffled splits reproducible.
+
+    Raises
+    ------
+    ValueError, TypeError, NameExistsError, NoRoomError
+
+    Examples
+    --------
+    >>> import pydsm
+    >>> def count(worker, values):
+    ...     H = worker["H"]
+    ...     for value in values[worker.rank :: worker.size]:
+    ...         with H.locked(value):
+    ...             H[value] += 1
+    >>> with pydsm.Team(2) as team:
+    ...     H = team.array("H", 4, int)
+    ...     results = team.run(count, [0, 3, 3, 1, 3])
+    ...     H.tolist()
+    [1, 1, 0, 3]
+    """
+
+    def __init__(
+        self,
+        size: int | None = None,
+        *,
+        start: StartMethod = "fork",
+        memory: str = "coherent",
+        namespace: str | None = None,
+        seed: int | None = None,
+    ) -> None:
+        self.size = _exact_size(size)
+        if start not in START_METHODS:
+            raise ValueError(f"start is one of {', '.join(START_METHODS)}, not {start!r}")
+        if memory not in MEMORIES:
+            raise ValueError(f"memory is one of {', '.join(MEMORIES)}, not {memory!r}")
+        self.start: StartMethod = start
+        self._seed = secrets.randbits(63) if seed is None else operator.index(seed)
+        self._runs = 0
+        self._running = False
+        self._resources: dict[str, GlobalArray | Lock] = {}
+        self._namespace = Namespace.create(namespace, size=self.size)
+        self._barrier = Barrier(self._namespace)
+
+    # -- what the team shares ----------------------------------------------------
+
+    def array(
+        self,
+        name: str,
+        shape: int | Iterable[int],
+        dtype: DTypeLike = float,
+        *,
+        stripes: int | None = None,
+        access: Access = "open",
+        file: str | os.PathLike[str] | None = None,
+    ) -> GlobalArray:
+        """Create a shared array of zeros; parameters as of `pydsm.create`."""
+        self._check_new(name)
+        array = create_in(self._namespace, name, shape, dtype, stripes=stripes, access=access, file=file)
+        self._resources[name] = array
+        return array
+
+    def lock(self, name: str) -> Lock:
+        """Create a named lock."""
+        self._check_new(name)
+        lock = create_lock(self._namespace, name)
+        self._resources[name] = lock
+        return lock
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            return self._resources[name]
+        except KeyError:
+            known = ", ".join(map(repr, self._resources)) or "nothing"
+            raise UnknownNameError(f"this team has no array or lock {name!r}; it has {known}") from None
+
+    @property
+    def resources(self) -> Mapping[str, GlobalArray | Lock]:
+        """Arrays and locks by name."""
+        return dict(self._resources)
+
+    @property
+    def namespace(self) -> str:
+        """Where the names live: ``pydsm.attach(f"{team.namespace}/A")`` from any process."""
+        return self._namespace.name
+
+    # -- running -----------------------------------------------------------------
+
+    def run(self, function: Callable[..., Any], /, *args: Any, progress: bool = False) -> list[Any]:
+        """Call ``function(worker, *args)`` in every worker.
+
+        Parameters
+        ----------
+        function : callable
+            Gets a `Worker` first.  What it returns must pickle.
+        *args
+            The same for all.  Shared arrays travel as handles.
+        progress : bool
+            Show one bar for all workers, fed by `pydsm.track`.
+
+        Returns
+        -------
+        list
+            The workers' results in rank order.
+
+        Raises
+        ------
+        WorkerError
+            A worker raised; the message has its traceback, ``__cause__`` is the exception.
+        WorkerDiedError
+            A worker was killed or left without returning.
+        """
+        self._check_open("run")
+        if self._running:
+            raise RuntimeError("the team runs already: start the next run when this one has returned")
+        if not callable(function):
+            raise TypeError(f"run() takes a function first, not {function!r}")
+        if self.start != "fork":
+            _check_picklable(function, args, self.start)
+        bar = _Bar(self) if progress else None
+        self._running = True
+        try:
+            return self._run(function, args, bar)
+        finally:
+            self._running = False
+            for table, locks in self._tables():  # of workers that were stopped or died
+                table.evict(locks, range(self.size))
+            if bar is not None:
+                bar.close()
+
+    def _run(self, function: Callable[..., Any], args: tuple[Any, ...], bar: _Bar | None) -> list[Any]:
+        self._runs += 1
+        self._barrier.reset()
+        for table, locks in self._tables():
+            table.settle(locks)
+        look_for_pools()
+        supervisor = Supervisor(self._barrier.fail, bar.update if bar else None)
+        try:
+            for rank in range(self.size):
+                for word in (Slot.DONE, Slot.TOTAL, Slot.BARRIER):
+                    self._namespace.slots.set(rank, word, 0)
+                task = _Task(
+                    self._namespace.name, rank, self.size, [self._seed, self._runs], self._resources, function, args
+                )
+                supervisor.add(rank, *start_child(self.start, f"worker {rank}", _work, task))
+        except BaseException:
+            supervisor.stop()
+            raise
+        results, leftovers = supervisor.wait()
+        for sentence in leftovers:
+            warnings.warn(f"{sentence}: it was released", RuntimeWarning, stacklevel=4)
+        return results
+
+    def _tables(self) -> list[tuple[LockTable, StripeLocks]]:
+        return [(locks.policy, locks) for locks in map(_locks, self._resources.values())]
+
+    # -- calls of a worker -------------------------------------------------------
+
+    def barrier(self) -> None:
+        """In a worker: wait until every worker is here."""
+        _inside("barrier()").barrier()
+
+    def split(self, n: int) -> range:
+        """In a worker: return this worker's share of ``range(n)``."""
+        return _inside("split()").split(n)
+
+    # -- the end -----------------------------------------------------------------
+
+    def delete(self, *which: str) -> None:
+        """Remove arrays and locks by name, or all; memory goes when nobody has it mapped."""
+        for name in which or tuple(self._resources):
+            unlink_in(self._namespace, name)
+            del self._resources[name]
+
+    def terminate(self) -> None:
+        """Remove everything the team has in shared memory; may be called again."""
+        self._resources.clear()
+        self._namespace.close()
+
+    @property
+    def closed(self) -> bool:
+        """True after `terminate`."""
+        return self._namespace.closed
+
+    def __enter__(self) -> Team:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.terminate()
+
+    def __repr__(self) -> str:
+        state = "terminated" if self.closed else f"namespace {self.namespace!r}"
+        return f"<Team of {self.size} workers, {state}>"
+
+    def _check_new(self, name: str) -> None:
+        self._check_open("make arrays or locks")
+        if name in self._resources:
+            raise NameExistsError(f"name {names.check_name(name)!r} is taken already in this team")
+
+    def _check_open(self, what: str) -> None:
+        if self.closed:
+            raise RuntimeError(f"this team was terminated and cannot {what}")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Task:
+    """What a worker has to know; under spawn it travels pickled, arrays as handles."""
+
+    namespace: str
+    rank: int
+    size: int
+    seed: list[int]
+    resources: Mapping[str, GlobalArray | Lock]
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+
+
+def _work(descriptor: int, task: _Task) -> None:
+    """Be a worker: run the function, report, leave."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
+    signal.signal(signal.SIGTERM, _unwind)
+    restore_signals()  # held back since before the fork
+    namespace = Namespace.open(task.namespace)
+    namespace.sit(task.rank)
+    use_namespace(namespace)
+    limit_threads(max(1, available_cpus() // task.size))
+    worker = Worker(namespace, task.rank, task.size, task.resources, task.seed)
+    enter_worker(worker)
+    barrier = Barrier(namespace)
+    try:
+        report = Report(task.function(worker, *task.args))
+        barrier.finish()
+    except SystemExit as request:
+        if request.code in (None, 0):
+            report = Report()
+            barrier.finish()
+        else:
+            report = _failed(request, barrier)
+    except BaseException as error:
+        report = _failed(error, barrier)
+    leftovers = []
+    for resource in worker.resources.values():
+        locks = _locks(resource)
+        locks.policy.settle(locks)
+        leftovers += locks.policy.evict(locks, range(task.rank, task.rank + 1))
+    report = dataclasses.replace(report, leftovers=tuple(leftovers))
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    report.send(descriptor)
+
+
+def _failed(error: BaseException, barrier: Barrier) -> Report:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the report is on its way; who waits is told after
+    report = Report.of_exception(error, skip=1)
+    barrier.fail()
+    return report
+
+
+def _locks(resource: GlobalArray | Lock) -> StripeLocks:
+    return resource._rows.locks if isinstance(resource, GlobalArray) else resource.words
+
+
+def _unwind(number: int, frame: FrameType | None) -> None:
+    sys.exit(128 + number)
+
+
+def _inside(call: str) -> Worker:
+    worker = current_worker(call)
+    assert worker is not None
+    return worker
+
+
+def _exact_size(size: int | None) -> int:
+    if size is None:
+        wish = os.environ.get("PYDSM_WORKERS")
+        size = int(wish) if wish else available_cpus()
+    try:
+        exact = operator.index(size)
+    except TypeError:
+        raise TypeError(f"the number of workers is an int, not {size!r}") from None
+    if exact < 1:
+        raise ValueError(f"a team needs at least one worker, not {exact}")
+    if exact > MAX_SLOTS - _SPARE_SLOTS:
+        raise ValueError(f"a team can have {MAX_SLOTS - _SPARE_SLOTS} workers at most, not {exact}")
+    return exact
+
+
+def _check_picklable(function: Callable[..., Any], args: tuple[Any, ...], start: str) -> None:
+    try:
+        pickle.dumps((function, args))
+    except Exception as error:
+        raise TypeError(
+            f"under start={start!r} the function and its arguments must pickle, but {error}; "
+            "define the function at the top of a module, or use start='fork'"
+        ) from None
+
+
+class _Bar:
+    """One progress bar for all workers, in the parent."""
+
+    def __init__(self, team: Team) -> None:
+        try:
+            from tqdm.auto import tqdm
+        except ImportError:
+            raise ModuleNotFoundError("progress=True needs tqdm: pip install 'py-dsm[progress]'") from None
+        self._team = team
+        self._bar = tqdm(total=0)
+
+    def update(self) -> None:
+        """Read the workers' counts."""
+        slots, ranks = self._team._namespace.slots, range(self._team.size)
+        self._bar.total = sum(slots.get(rank, Slot.TOTAL) for rank in ranks) or None
+        self._bar.n = sum(slots.get(rank, Slot.DONE) for rank in ranks)
+        self._bar.refresh()
+
+    def close(self) -> None:
+        """Show the last count and let the bar stand."""
+        self.update()
+        self._bar.close()

@@ -1,0 +1,160 @@
+"""What a worker's function is given: its rank, its team's arrays, and the calls of a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sized
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pydsm.array import GlobalArray
+from pydsm.core.layout import Slot
+from pydsm.errors import UnknownNameError
+from pydsm.sync.barrier import Barrier
+from pydsm.sync.lock import Lock
+from pydsm.sync.namespace import Namespace
+
+__all__ = ["Worker", "current_worker", "enter_worker", "track"]
+
+_Item = TypeVar("_Item")
+
+
+class Worker:
+    """A team as one of its workers sees it; the first argument of the function it runs.
+
+    Attributes
+    ----------
+    rank : int
+        Number of this worker, from 0.
+    size : int
+        How many workers there are.
+    random : numpy.random.Generator
+        This worker's own random numbers, reproducible with the team's `seed`.
+
+    Examples
+    --------
+    >>> import pydsm
+    >>> def fill(worker, value):
+    ...     mine = worker.split(len(worker["A"]))
+    ...     worker["A"][mine.start : mine.stop] = value + worker.rank
+    ...     worker.barrier()
+    ...     return worker["A"].sum().item()
+    >>> with pydsm.Team(2) as team:
+    ...     A = team.array("A", 4, int)
+    ...     team.run(fill, 10)
+    [42, 42]
+    """
+
+    def __init__(
+        self, namespace: Namespace, rank: int, size: int, resources: Mapping[str, GlobalArray | Lock], seed: list[int]
+    ) -> None:
+        self.rank = rank
+        self.size = size
+        self.resources = dict(resources)
+        self._namespace = namespace
+        self._barrier = Barrier(namespace)
+        self._seed = seed
+        self._splits = 0
+        self._random: np.random.Generator | None = None
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            return self.resources[name]
+        except KeyError:
+            known = ", ".join(map(repr, self.resources)) or "nothing"
+            raise UnknownNameError(f"this team has no array or lock {name!r}; it has {known}") from None
+
+    def __repr__(self) -> str:
+        return f"<worker {self.rank} of {self.size}>"
+
+    @property
+    def random(self) -> np.random.Generator:
+        """Random numbers of this worker's own."""
+        if self._random is None:
+            self._random = np.random.default_rng([*self._seed, 1, self.rank])
+        return self._random
+
+    def barrier(self) -> None:
+        """Wait until every worker is here; all that was written before is visible after.
+
+        Raises
+        ------
+        BrokenBarrierError
+            A worker failed or has returned, so not everybody can come.
+        """
+        self._barrier.wait(self.rank)
+
+    def split(self, n: int) -> range:
+        """Return this worker's share of ``range(n)``; shares differ by at most one.
+
+        Examples
+        --------
+        >>> import pydsm
+        >>> with pydsm.Team(3) as team:
+        ...     team.run(lambda worker: worker.split(7))
+        [range(0, 2), range(2, 4), range(4, 7)]
+        """
+        return share_of(n, self.rank, self.size)
+
+    def shuffled(self, n: int) -> NDArray[np.intp]:
+        """Return a random order of ``range(n)``, the same for all workers that ask as often."""
+        self._splits += 1
+        return np.random.default_rng([*self._seed, 2, self._splits]).permutation(n)
+
+    def track(self, iterable: Iterable[_Item], total: int | None = None) -> Iterator[_Item]:
+        """Yield the items and show the parent how many are done; see `pydsm.track`."""
+        slots, slot = self._namespace.slots, self.rank
+        if total is None:
+            total = len(iterable) if isinstance(iterable, Sized) else 0
+        slots.set(slot, Slot.TOTAL, slots.get(slot, Slot.TOTAL) + total)
+        done = slots.get(slot, Slot.DONE)
+        for count, item in enumerate(iterable, 1):
+            yield item
+            slots.set(slot, Slot.DONE, done + count)
+
+
+def share_of(n: int, rank: int, size: int) -> range:
+    """Return the `rank`-th of `size` nearly equal shares of ``range(n)``."""
+    if n < 0:
+        raise ValueError(f"a number of things to split is 0 or more, not {n}")
+    return range(rank * n // size, (rank + 1) * n // size)
+
+
+_worker: Worker | None = None
+
+
+def enter_worker(worker: Worker | None) -> None:
+    """Make `worker` the one that this process is."""
+    global _worker
+    _worker = worker
+
+
+def current_worker(call: str | None = None) -> Worker | None:
+    """Return the worker that this process is, or None; RuntimeError if `call` needs one."""
+    if _worker is None and call is not None:
+        raise RuntimeError(f"{call} needs a worker: call it in the function that the workers run")
+    return _worker
+
+
+def track(iterable: Iterable[_Item], total: int | None = None) -> Iterator[_Item]:
+    """Yield the items, counting them for the bar that ``run(..., progress=True)`` shows.
+
+    Parameters
+    ----------
+    iterable : iterable
+    total : int, optional
+        How many items there will be; the iterable's length unless given.
+
+    Notes
+    -----
+    One bar stands for all workers.  Outside of a worker the items are just yielded.
+
+    Examples
+    --------
+    >>> import pydsm
+    >>> sum(pydsm.track(range(4)))
+    6
+    """
+    worker = current_worker()
+    return iter(iterable) if worker is None else worker.track(iterable, total)
