@@ -192,7 +192,15 @@ class _WithResource:
         self.function = function
 
     def __call__(self, worker: Worker, *paras: Any) -> None:
-        self.function({"id": worker.rank, **worker.resources}, *paras)
+        self.function(_Resource({"id": worker.rank, **worker.resources}), *paras)
+
+
+class _Resource(dict[str, Any]):
+    """The `resource` dict; a wrong name lists the right ones."""
+
+    def __missing__(self, name: str) -> Any:
+        known = ", ".join(map(repr, self))
+        raise UnknownNameError(f"this cluster has no array or lock {name!r}; its resources are {known}")
 
 
 def _worker(call: str) -> Worker:

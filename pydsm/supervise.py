@@ -16,6 +16,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any, Final
 
 from pydsm.errors import BrokenBarrierError, WorkerDiedError, WorkerError
@@ -41,11 +42,11 @@ class Report:
     leftovers: tuple[str, ...] = ()
 
     @classmethod
-    def of_exception(cls, error: BaseException, *, skip: int) -> Report:
-        """Describe an exception, leaving out the first `skip` frames, which are pydsm's own."""
+    def of_exception(cls, error: BaseException) -> Report:
+        """Describe an exception, leaving out pydsm's own frames above the user's function."""
         trace = error.__traceback__
-        for _ in range(skip):
-            trace = trace.tb_next if trace is not None and trace.tb_next is not None else trace
+        while trace is not None and trace.tb_next is not None and _is_ours(trace):
+            trace = trace.tb_next
         text = "".join(traceback.format_exception(type(error), error, trace))
         exception = None
         with contextlib.suppress(Exception):
@@ -59,11 +60,15 @@ class Report:
         try:
             message = pickle.dumps(self, pickle.HIGHEST_PROTOCOL)
         except Exception as error:
-            report = Report.of_exception(error, skip=1)
+            report = Report.of_exception(error)
             message = pickle.dumps(report, pickle.HIGHEST_PROTOCOL)
         view = memoryview(message)
         while view:
             view = view[os.write(descriptor, view) :]
+
+
+def _is_ours(trace: TracebackType) -> bool:
+    return trace.tb_frame.f_globals.get("__name__", "").startswith("pydsm.")
 
 
 @dataclass(frozen=True, slots=True)

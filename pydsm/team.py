@@ -305,7 +305,7 @@ def _work(descriptor: int, task: _Task) -> None:
 
 def _failed(error: BaseException, barrier: Barrier) -> Report:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the report is on its way; who waits is told after
-    report = Report.of_exception(error, skip=1)
+    report = Report.of_exception(error)
     barrier.fail()
     return report
 

@@ -25,6 +25,7 @@ import numpy as np
 
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject *o)
+    void Py_XDECREF(PyObject *o)
     PyTypeObject *Py_TYPE(object o)
     bint PyLong_CheckExact(object o)
     bint PyBool_Check(object o)
@@ -38,6 +39,7 @@ cdef extern from "Python.h":
 cdef extern from "numpy/arrayobject.h":
     ctypedef struct PyArrayObject_fields:
         char *data
+        PyObject *base
     void PyArray_UpdateFlags(cnp.ndarray a, int flags)
     void PyArray_CLEARFLAGS(cnp.ndarray a, int flags)
     void PyArray_ENABLEFLAGS(cnp.ndarray a, int flags)
@@ -335,7 +337,7 @@ cdef class Rows:
     cdef readonly Py_ssize_t count, origin, step, span, block
     cdef readonly bint guarded
     cdef object array
-    cdef cnp.ndarray spare      # the last row view, if nobody kept it
+    cdef cnp.ndarray spare      # the last row view, without its base, if nobody kept it
     cdef Region last            # the last region, to be used again if nobody kept it
 
     def __cinit__(self, StripeLocks locks not None, object array, *, Py_ssize_t count, Py_ssize_t origin,
@@ -470,15 +472,21 @@ cdef class Region:
             return
         PyArray_CLEARFLAGS(self.view, NPY_ARRAY_WRITEABLE)
         if self.kind == ROW and Py_REFCNT(<PyObject *> self.view) == 1:
+            # Nobody kept it: the next row can have it.  Without its base, or it and the
+            # array would keep each other alive.
+            Py_XDECREF((<PyArrayObject_fields *> self.view).base)
+            (<PyArrayObject_fields *> self.view).base = NULL
             self.rows.spare = self.view
         self.view = None
 
     cdef inline cnp.ndarray row_view(self, cnp.ndarray array):
         cdef char *data = <char *> cnp.PyArray_DATA(array) + self.index * cnp.PyArray_STRIDE(array, 0)
         cdef cnp.ndarray view = self.rows.spare
-        if view is None or Py_REFCNT(<PyObject *> view) != 2 or cnp.PyArray_BASE(view) != <PyObject *> array:
+        if view is None or Py_REFCNT(<PyObject *> view) != 2:
             return new_row(array, data)
-        self.rows.spare = None             # nobody kept the last row's view: move it here
+        self.rows.spare = None
+        Py_INCREF(array)
+        (<PyArrayObject_fields *> view).base = <PyObject *> array
         (<PyArrayObject_fields *> view).data = data
         return view
 

@@ -1,0 +1,1 @@
+"""pydsm side by side with its peers; ``python -m benchmarks`` runs all."""
