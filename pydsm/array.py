@@ -44,7 +44,7 @@ def _private(method: _Method) -> _Method:
     @functools.wraps(method)
     def call(self: GlobalArray, /, *args: Any, **kwargs: Any) -> Any:
         result = method(self, *args, **kwargs)
-        return result.view(np.ndarray) if type(result) is type(self) and result.flags.owndata else result
+        return result.view(np.ndarray) if isinstance(result, GlobalArray) and not _is_shared(result) else result
 
     return call  # type: ignore[return-value]
 
@@ -152,6 +152,8 @@ class GlobalArray(np.ndarray[Any, np.dtype[Any]]):
     def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
         if array is self:
             return array
+        if isinstance(array.base, GlobalArray):  # a view that NumPy wraps, as squeeze does
+            return array.view(GlobalArray)
         return array[()] if return_scalar else array.view(np.ndarray)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -174,6 +176,10 @@ class GlobalArray(np.ndarray[Any, np.dtype[Any]]):
     def __deepcopy__(self, memo: Any) -> NDArray[Any]:  # type: ignore[override]
         return np.array(self)
 
+    argmax = _private(np.ndarray.argmax)
+    argmin = _private(np.ndarray.argmin)
+    argpartition = _private(np.ndarray.argpartition)
+    argsort = _private(np.ndarray.argsort)
     astype = _private(np.ndarray.astype)
     byteswap = _private(np.ndarray.byteswap)
     choose = _private(np.ndarray.choose)
@@ -182,11 +188,14 @@ class GlobalArray(np.ndarray[Any, np.dtype[Any]]):
     cumprod = _private(np.ndarray.cumprod)
     cumsum = _private(np.ndarray.cumsum)
     diagonal = _private(np.ndarray.diagonal)
+    dot = _private(np.ndarray.dot)
     flatten = _private(np.ndarray.flatten)
     repeat = _private(np.ndarray.repeat)
     reshape = _private(np.ndarray.reshape)
     round = _private(np.ndarray.round)
+    searchsorted = _private(np.ndarray.searchsorted)
     take = _private(np.ndarray.take)
+    trace = _private(np.ndarray.trace)
 
 
 _memory: Memory = CoherentMemory()

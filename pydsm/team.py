@@ -306,7 +306,8 @@ def _work(descriptor: int, task: _Task) -> None:
 def _failed(error: BaseException, barrier: Barrier) -> Report:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the report is on its way; who waits is told after
     report = Report.of_exception(error)
-    barrier.fail()
+    if not report.is_consequence:
+        barrier.fail()
     return report
 
 
@@ -357,8 +358,12 @@ class _Bar:
             from tqdm.auto import tqdm
         except ImportError:
             raise ModuleNotFoundError("progress=True needs tqdm: pip install 'py-dsm[progress]'") from None
+
+        class Bar(tqdm):  # type: ignore[type-arg,misc]
+            monitor_interval = 0  # no thread of its own: the supervisor refreshes it
+
         self._team = team
-        self._bar = tqdm(total=0)
+        self._bar = Bar(total=0)
 
     def update(self) -> None:
         """Read the workers' counts."""

@@ -47,7 +47,7 @@ def _children() -> set[str]:
     for task in os.listdir("/proc/self/task"):
         for pid in Path(f"/proc/self/task/{task}/children").read_text().split():
             command = Path(f"/proc/{pid}/cmdline").read_text()
-            if "multiprocessing" not in command:  # the fork server and the resource tracker stay
+            if "forkserver" not in command and "resource_tracker" not in command:  # these serve to the end
                 found.add(f"{pid} {command}")
     return found
 

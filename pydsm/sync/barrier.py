@@ -55,7 +55,9 @@ class Barrier:
         elif words.spin_while(Team.GENERATION, generation, self._spins):
             try:
                 self._park(rank, generation)
-            except BaseException:
+            except BrokenBarrierError:
+                raise
+            except BaseException:  # interrupted: this worker counts as arrived and will not be back
                 self.fail()
                 raise
 
