@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -75,7 +76,7 @@ sys.stdin.readline()
     assert pydsm.attach(f"{name}/A")[1] == 7  # we are still there
     assert [file for file in os.listdir("/dev/shm") if name in file]
     del A
-    Namespace.open(name).close()
+    gc.collect()
     assert not [file for file in os.listdir("/dev/shm") if name in file]
 
 

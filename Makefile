@@ -1,0 +1,36 @@
+# Everything runs in .venv, which is made on first use.  PYTHON picks the interpreter.
+PYTHON ?= python3
+BIN := .venv/bin
+SOURCES := setup.py pyproject.toml $(wildcard pydsm/native/*.pyx pydsm/native/*.h)
+
+.PHONY: demo test check examples bench clean
+
+demo: .venv/installed          ## set up and run the examples
+	$(BIN)/python examples/run_all.py
+
+test: .venv/developer          ## set up and pass every check and test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest
+
+bench: .venv/developer         ## measure beside the peers; writes docs/benchmarks.md
+	$(BIN)/pip install --quiet '.[bench]'
+	$(BIN)/python -m benchmarks --markdown docs/benchmarks.md
+
+clean:
+	rm -rf .venv build *.egg-info pydsm/native/*.c pydsm/native/*.so
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit("pydsm needs Python 3.11 or newer") if sys.version_info < (3, 11) else 0'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade pip
+
+.venv/installed: .venv/bin/python $(SOURCES)
+	$(BIN)/pip install --quiet --editable '.[cli,progress,examples]'
+	touch $@
+
+.venv/developer: .venv/bin/python $(SOURCES)
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	touch $@ .venv/installed
