@@ -6,7 +6,7 @@ SOURCES := setup.py pyproject.toml $(wildcard pydsm/native/*.pyx pydsm/native/*.
 .PHONY: demo test check examples bench clean
 
 demo: .venv/installed          ## set up and run the examples
-	$(BIN)/python examples/run_all.py
+	@set -e; for script in examples/*.py; do $(BIN)/python $$script; done
 
 test: .venv/developer          ## set up and pass every check and test
 	$(BIN)/ruff format --check .

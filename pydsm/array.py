@@ -357,16 +357,20 @@ def unlink_in(namespace: Namespace, name: str) -> None:
 
 def rows_of(array: GlobalArray) -> native.Rows:
     """Return where an array's rows lie; TypeError for a private copy."""
-    with_rows: native.Rows | None = getattr(array, "_rows", None)
-    if with_rows is not None:
-        return with_rows
+    known: native.Rows | None = getattr(array, "_rows", None)
+    if known is not None and (known.count, known.stride) == ((len(array), array.strides[0]) if array.ndim else (1, 0)):
+        return known
     root = _root(array)
-    if root is array or getattr(root, "_rows", None) is None:
+    whole: native.Rows | None = getattr(root, "_rows", None)
+    if whole is None:
         raise TypeError(
             "this array is a private copy and has no locks: only arrays from pydsm.create, "
             "pydsm.attach or a team, and views of them, can be locked"
         )
-    array._rows = _rows_of_view(array, root)
+    origin, step, span = _place(array, root)
+    array._rows = native.Rows(
+        whole.locks, array, origin=origin, step=step, span=span, block=whole.block, guarded=whole.guarded
+    )
     return array._rows
 
 
@@ -378,17 +382,23 @@ def _namespace(where: str | None, *, create: bool = True) -> Namespace:
 
 def _array(backing: Backing, *, readonly: bool) -> GlobalArray:
     description = backing.description
-    array = backing.data.view(GlobalArray)
-    guarded = description.guarded and not readonly
+    # The root stays hidden: its shape is what places all views, and a user may set theirs.
+    root = backing.data.view(GlobalArray)
     if description.guarded:
-        array.flags.writeable = False
-    rows = description.shape[0]
-    array._rows = native.Rows(
-        backing.locks, array, count=rows, origin=0, step=1, span=rows, block=description.block, guarded=guarded
+        root.flags.writeable = False
+    root._rows = native.Rows(
+        backing.locks,
+        root,
+        origin=0,
+        step=1,
+        span=description.shape[0],
+        block=description.block,
+        guarded=description.guarded and not readonly,
     )
+    array = root.view()
     if not readonly:
         table = array._table
-        _attached[table.namespace.name, table.name, table.array_id] = array
+        _attached[table.namespace.name, table.name, table.array_id] = root
     return array
 
 
@@ -441,23 +451,10 @@ def _address(array: GlobalArray) -> int:
     return address
 
 
-def _rows_of_view(view: GlobalArray, root: GlobalArray) -> native.Rows:
-    whole = root._rows
-    origin, step, span = _place(view, root)
-    return native.Rows(
-        whole.locks,
-        view,
-        count=len(view) if view.ndim else 1,
-        origin=origin,
-        step=step,
-        span=span,
-        block=whole.block,
-        guarded=whole.guarded,
-    )
-
-
 def _place(view: GlobalArray, root: GlobalArray) -> tuple[int, int, int]:
     """Return origin, step and span of a view's rows among its array's (see `native.Rows`)."""
+    if view.shape == root.shape and view.strides == root.strides:
+        return 0, 1, len(root)
     if view.size == 0:
         return 0, 0, 0
     row_bytes = root.strides[0] if root.shape[0] > 1 else max(1, root.nbytes)
@@ -503,12 +500,10 @@ def _restore(
     root = _attached.get(where)
     if root is None:
         namespace, name, array_id = where
-        root = _array(_memory.attach(Namespace.open(namespace), name, readonly=False), readonly=False)
+        root = _root(_array(_memory.attach(Namespace.open(namespace), name, readonly=False), readonly=False))
         if root._table.array_id != array_id:
             raise SegmentError(f"array {name!r} was removed and made anew since this handle was pickled")
     offset, shape, strides, dtype = view
-    if (offset, shape, strides, dtype) == (0, root.shape, root.strides, root.dtype):
-        return root
     raw = root.reshape(-1).view(np.uint8)
     restored = np.ndarray.__new__(GlobalArray, shape, dtype, raw, offset, strides)
     if not writeable:

@@ -15,6 +15,7 @@ __all__ = [
     "LockTimeoutError",
     "NameExistsError",
     "NoRoomError",
+    "OwnerDiedError",
     "PydsmError",
     "SegmentError",
     "UnknownNameError",
@@ -65,6 +66,10 @@ class LockTimeoutError(PydsmError, TimeoutError):
 
 class DeadlockError(PydsmError, RuntimeError):
     """Waiting on would close a cycle of holders.  Facts: ``cycle`` (list of str)."""
+
+
+class OwnerDiedError(PydsmError, RuntimeError):
+    """The rows are held by somebody who is proven dead.  Facts: ``name``, ``rows``, ``holder`` (str)."""
 
 
 class BrokenBarrierError(PydsmError, threading.BrokenBarrierError):

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final
 
-from pydsm.errors import BrokenBarrierError, WorkerDiedError, WorkerError
+from pydsm.errors import BrokenBarrierError, OwnerDiedError, WorkerDiedError, WorkerError
 from pydsm.ipc.child import Child
 
 __all__ = ["Outcome", "Report", "Supervisor"]
@@ -53,7 +53,7 @@ class Report:
             exception = pickle.dumps(error)
             pickle.loads(exception)
         summary = "".join(traceback.format_exception_only(type(error), error)).strip()
-        return cls(None, summary, text, exception, isinstance(error, BrokenBarrierError))
+        return cls(None, summary, text, exception, isinstance(error, BrokenBarrierError | OwnerDiedError))
 
     def send(self, descriptor: int) -> None:
         """Write the report; a result that does not pickle is an error of the worker's."""
@@ -68,7 +68,7 @@ class Report:
 
 
 def _is_ours(trace: TracebackType) -> bool:
-    return trace.tb_frame.f_globals.get("__name__", "").startswith("pydsm.")
+    return str(trace.tb_frame.f_globals.get("__name__", "")).startswith("pydsm.")
 
 
 @dataclass(frozen=True, slots=True)

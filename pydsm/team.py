@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import operator
 import os
@@ -10,20 +11,20 @@ import secrets
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import FrameType, TracebackType
 from typing import Any, Final
 
 from numpy.typing import DTypeLike
 
-from pydsm.array import Access, GlobalArray, create_in, unlink_in, use_namespace
+from pydsm.array import Access, GlobalArray, create_in, rows_of, unlink_in, use_namespace
 from pydsm.core import names
 from pydsm.core.layout import MAX_SLOTS, Slot
 from pydsm.errors import NameExistsError, UnknownNameError
 from pydsm.ipc.blas import limit_threads, look_for_pools
 from pydsm.ipc.child import START_METHODS, StartMethod, start_child
 from pydsm.ipc.cpus import available_cpus
-from pydsm.native import StripeLocks, restore_signals
+from pydsm.native import StripeLocks, hold_signals, restore_signals
 from pydsm.supervise import Report, Supervisor
 from pydsm.sync.barrier import Barrier
 from pydsm.sync.lock import Lock, create_lock
@@ -194,7 +195,8 @@ class Team:
                 task = _Task(
                     self._namespace.name, rank, self.size, [self._seed, self._runs], self._resources, function, args
                 )
-                supervisor.add(rank, *start_child(self.start, f"worker {rank}", _work, task))
+                with _signals_held(self.start):
+                    supervisor.add(rank, *start_child(self.start, f"worker {rank}", _work, task))
         except BaseException:
             supervisor.stop()
             raise
@@ -312,7 +314,22 @@ def _failed(error: BaseException, barrier: Barrier) -> Report:
 
 
 def _locks(resource: GlobalArray | Lock) -> StripeLocks:
-    return resource._rows.locks if isinstance(resource, GlobalArray) else resource.words
+    return rows_of(resource).locks if isinstance(resource, GlobalArray) else resource.words
+
+
+@contextlib.contextmanager
+def _signals_held(start: StartMethod) -> Iterator[None]:
+    """Let no Ctrl-C fall between the fork of a worker and its being watched.
+
+    A forked worker lets signals through when it has its own handlers; a spawned one would
+    keep them held for ever, so there they are not.
+    """
+    if start == "fork":
+        hold_signals()
+    try:
+        yield
+    finally:
+        restore_signals()
 
 
 def _unwind(number: int, frame: FrameType | None) -> None:
@@ -359,7 +376,7 @@ class _Bar:
         except ImportError:
             raise ModuleNotFoundError("progress=True needs tqdm: pip install 'py-dsm[progress]'") from None
 
-        class Bar(tqdm):  # type: ignore[type-arg,misc]
+        class Bar(tqdm):  # type: ignore[misc]
             monitor_interval = 0  # no thread of its own: the supervisor refreshes it
 
         self._team = team

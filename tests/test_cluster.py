@@ -25,7 +25,8 @@ def test_the_original_readme_example(start: str, capfd: pytest.CaptureFixture[st
         B += 1
         cluster.runProcesses(programs.add, paras=(10,))
         assert np.array(C).tolist() == list(range(1, 20, 2))
-    assert "[ 1  3  5  7  9 11 13 15 17 19]" in capfd.readouterr().out
+    if start != "forkserver":  # whose workers print where the fork server was started
+        assert "[ 1  3  5  7  9 11 13 15 17 19]" in capfd.readouterr().out
 
 
 def test_resources_are_a_dict_of_everything_by_name() -> None:

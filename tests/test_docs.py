@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-NOT_RUN_HERE = re.compile(r"make |nox|pip install|\.venv/bin/|python -m benchmarks|python examples/run_all")
+NOT_RUN_HERE = re.compile(r"make |nox|pip install|\.venv/bin/|python -m benchmarks")
 """Commands that set up a machine or take long: CI runs them itself."""
 
 

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 
 import numpy as np
@@ -349,6 +350,60 @@ def test_a_ring_of_three_shared_and_exclusive_waits_is_a_deadlock(A: pydsm.Globa
     assert len(errors) == 1
     assert len(errors[0].cycle) == 3
     assert is_free(A)
+
+
+def test_a_holder_that_was_killed_is_reported_instead_of_waited_for(A: pydsm.GlobalArray) -> None:
+    ready, go = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        A.locked([2, 4]).__enter__()
+        os.write(go, b"x")
+        signal.pause()
+    assert os.read(ready, 1) == b"x"
+    with pytest.raises(pydsm.LockTimeoutError), A.locked(4, timeout=0.2):  # alive: we wait
+        pass
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    for rows in (4, None):
+        with pytest.raises(pydsm.OwnerDiedError, match=rf"row [24] held by pid {pid}, which has died"), A.locked(rows):
+            pass
+    assert is_free(A, 3)
+    os.close(ready)
+    os.close(go)
+
+
+def test_a_thread_that_died_holding_is_reported_too(A: pydsm.GlobalArray) -> None:
+    thread = threading.Thread(target=lambda: A.locked(1).__enter__())
+    thread.start()
+    thread.join()
+    with pytest.raises(pydsm.OwnerDiedError, match="row 1"), A.locked(1):
+        pass
+
+
+def test_re_entrance_is_counted_over_all_attachments(A: pydsm.GlobalArray) -> None:
+    B, C = pydsm.attach("A"), pydsm.attach("A", readonly=True)
+    regions = [array.locked(3) for array in (A, B, C)]
+    for region in regions:
+        region.__enter__()
+    for region in regions:
+        assert not is_free(A, 3)
+        region.__exit__(None, None, None)
+    assert is_free(A, 3)
+
+
+def test_a_shape_set_in_place_moves_the_rows_with_it(A: pydsm.GlobalArray) -> None:
+    B = pydsm.attach("A")
+    with B.locked(9):
+        pass
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        B.shape = (5, 6)
+    with B.locked(4) as row:
+        assert row.shape == (6,)
+        assert not is_free(A, 9)
+    with pytest.raises(IndexError):
+        B.locked(9)
+    assert A.locked(9).stripes().tolist() == [9]
 
 
 def test_waiting_in_a_row_without_a_cycle_is_no_deadlock(A: pydsm.GlobalArray) -> None:

@@ -314,6 +314,29 @@ def test_a_terminated_team_says_so() -> None:
         pass
 
 
+def test_terminating_under_a_waiting_thread_is_an_error_there_and_no_crash() -> None:
+    team = pydsm.Team(1)
+    A = team.array("A", 3, int)
+    caught = []
+
+    def wait() -> None:
+        try:
+            with A.locked(0):
+                pass
+        except RuntimeError as error:
+            caught.append(str(error))
+
+    with A.locked(0):
+        thread = threading.Thread(target=wait)
+        thread.start()
+        while not A._table.waiting():
+            time.sleep(0.001)
+        time.sleep(0.05)
+        team.terminate()
+        thread.join(20)
+    assert "closed" in caught[0]
+
+
 def test_a_forgotten_team_goes_with_its_last_reference() -> None:
     pydsm.Team(1).array("A", 3)  # the leak check after the test is the assertion
 

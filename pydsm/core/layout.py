@@ -46,6 +46,7 @@ __all__ = [
     "Team",
     "Total",
     "lock_segment",
+    "names_slot",
     "read_lock_header",
     "slot_word",
 ]
@@ -115,6 +116,17 @@ class Total(IntEnum):
 def slot_word(slot: int, word: int) -> int:
     """Return the index of a slot's word in the team segment."""
     return _TEAM_HEADER + slot * SLOT + word
+
+
+def names_slot(table: NDArray[np.uint64], slot: int) -> bool:
+    """Say whether some word of a lock segment says that a slot holds or awaits a stripe."""
+    header, stripes = int(table[3]), int(table[4])
+    lines = table[header : header + stripes * LINE].reshape(-1, LINE)
+    lots = table[header + stripes * LINE :].reshape(-1, LINE)
+    bit = np.uint64(1 << slot % 64)
+    return bool(
+        (lines[:, 0] == slot + 1).any() or (lines[:, 1 + slot // 64] & bit).any() or (lots[:, slot // 64] & bit).any()
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,6 @@ from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from typing import Any, Final, Literal, Protocol, get_args
 
-from pydsm.native import hold_signals, restore_signals
-
 __all__ = ["START_METHODS", "Child", "StartMethod", "start_child"]
 
 StartMethod = Literal["fork", "spawn", "forkserver"]
@@ -102,13 +100,16 @@ def _fork(main: Callable[..., None], args: tuple[Any, ...]) -> tuple[Child, int]
     parent = os.getpid()
     reader, writer = os.pipe()
     _flush()  # or the child would print it again
-    hold_signals()  # the child lets them through when it has its own handlers
     with warnings.catch_warnings():
         # Python 3.12 warns of threads in the parent; BLAS pools are such and reset themselves.
         warnings.simplefilter("ignore", DeprecationWarning)
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:
+            os.close(reader)
+            os.close(writer)
+            raise
     if pid:
-        restore_signals()
         os.close(writer)
         return _Forked(pid), reader
     code = 1

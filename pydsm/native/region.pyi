@@ -35,6 +35,7 @@ class StripeLocks:
 class Rows:
     locks: StripeLocks
     count: int
+    stride: int
     origin: int
     step: int
     span: int
@@ -43,9 +44,8 @@ class Rows:
     def __init__(
         self,
         locks: StripeLocks,
-        array: object,
+        array: NDArray[Any],
         *,
-        count: int,
         origin: int,
         step: int,
         span: int,

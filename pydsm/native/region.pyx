@@ -21,6 +21,8 @@ from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_INCREF
 from libc.stdint cimport uint64_t
 
+import weakref
+
 import numpy as np
 
 cdef extern from "Python.h":
@@ -148,6 +150,7 @@ cdef class StripeLocks:
     cdef object keep
     cdef dict nested
     cdef Py_ssize_t nested_total
+    cdef object __weakref__
     cdef readonly object policy
     cdef readonly Py_ssize_t stripes
     cdef readonly Py_ssize_t spins
@@ -326,7 +329,7 @@ cdef class Rows:
     locks : StripeLocks
     array : ndarray
         The array object; only a weak reference is kept.
-    count, origin, step, span : int
+    origin, step, span : int
     block : int
         Rows of the shared array that share a stripe.
     guarded : bool
@@ -334,19 +337,25 @@ cdef class Rows:
     """
 
     cdef readonly StripeLocks locks
-    cdef readonly Py_ssize_t count, origin, step, span, block
+    cdef readonly Py_ssize_t count, stride, origin, step, span, block
     cdef readonly bint guarded
     cdef object array
     cdef cnp.ndarray spare      # the last row view, without its base, if nobody kept it
     cdef Region last            # the last region, to be used again if nobody kept it
 
-    def __cinit__(self, StripeLocks locks not None, object array, *, Py_ssize_t count, Py_ssize_t origin,
+    def __cinit__(self, StripeLocks locks not None, cnp.ndarray array not None, *, Py_ssize_t origin,
                   Py_ssize_t step, Py_ssize_t span, Py_ssize_t block, bint guarded):
-        import weakref
         self.locks = locks
         self.array = weakref.ref(array)
-        self.count, self.origin, self.step, self.span = count, origin, step, span
+        self.count = cnp.PyArray_DIM(array, 0) if cnp.PyArray_NDIM(array) else 1
+        self.stride = cnp.PyArray_STRIDE(array, 0) if cnp.PyArray_NDIM(array) else 0
+        self.origin, self.step, self.span = origin, step, span
         self.block, self.guarded = block, guarded
+
+    cdef inline bint fits(self, cnp.ndarray array) noexcept:
+        """Say whether the array still has the axis it had: NumPy lets one set a shape in place."""
+        return cnp.PyArray_NDIM(array) and cnp.PyArray_DIM(array, 0) == self.count \
+            and cnp.PyArray_STRIDE(array, 0) == self.stride
 
 
 @cython.final
@@ -591,7 +600,7 @@ def locked(self, rows=None, *, bint shared=False, timeout=None, bint fence=False
     [7, 0, 1, 0, 7]
     """
     cdef PyObject *found = dsm_rows(self)
-    cdef Rows map = <Rows> found if found != NULL else <Rows?> rows_of(self)
+    cdef Rows map = <Rows> found if found != NULL and (<Rows> found).fits(self) else <Rows?> rows_of(self)
     cdef Region region
     cdef Py_ssize_t index, start, stop, step
     if map.step and (PyLong_CheckExact(rows) or is_row(rows)):

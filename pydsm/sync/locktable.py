@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pydsm.core.layout import LINE, LockHeader, Slot, Team, Total
-from pydsm.errors import DeadlockError, LockTimeoutError
+from pydsm.errors import DeadlockError, LockTimeoutError, OwnerDiedError
 from pydsm.ipc.cpus import available_cpus
 from pydsm.native import StripeLocks, Words
 from pydsm.sync import deadlock
@@ -104,7 +104,7 @@ class LockTable:
 
         Raises
         ------
-        LockTimeoutError, DeadlockError
+        LockTimeoutError, DeadlockError, OwnerDiedError
         """
         namespace, slots, slot = self.namespace, self.namespace.slots, me - 1
         started = time.monotonic()
@@ -118,10 +118,12 @@ class LockTable:
                 left = math.inf if deadline is None else deadline - time.monotonic()
                 if left <= 0:
                     raise self._timeout(owner, locks, stripe, me)
-                slots.block_on(slot, self._blockers(locks, stripe, me, shared))
+                blockers = self._blockers(locks, stripe, me, shared)
+                slots.block_on(slot, blockers)
                 parks += 1
                 if not namespace.park(slot, min(pause, left)):
                     pause = min(2 * pause, _LAST_PARK)
+                    self._check_alive(owner, stripe, blockers & self._blockers(locks, stripe, me, shared))
                     if suspicion and suspicion.is_proven(slots) and suspicion.victim(slots) == slot:
                         raise self._deadlock(owner, suspicion.cycle)
                     suspicion = deadlock.suspect(slots, slot)
@@ -237,6 +239,17 @@ class LockTable:
             rows=self.what_is(stripe),
             holders=holders,
         )
+
+    def _check_alive(self, owner: object, stripe: int, blockers: int) -> None:
+        for slot in bits_of(blockers):
+            if not self.namespace.is_alive(slot):
+                rows, holder = self.what_is(stripe), self.namespace.slots.name(slot)
+                raise OwnerDiedError(
+                    f"{owner!r} cannot be had: {rows} held by {holder}, which has died",
+                    name=self.name,
+                    rows=rows,
+                    holder=holder,
+                )
 
     def _deadlock(self, owner: object, cycle: tuple[int, ...]) -> DeadlockError:
         slots = self.namespace.slots

@@ -22,11 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pydsm.core import names
-from pydsm.core.layout import MAX_SLOTS, TEAM_MAGIC, TEAM_WORDS, VERSION, Slot, Team, slot_word
+from pydsm.core.layout import MAX_SLOTS, TEAM_MAGIC, TEAM_WORDS, VERSION, Slot, Team, names_slot, slot_word
 from pydsm.errors import NameExistsError, SegmentError, UnknownNameError
 from pydsm.ipc import catalog, segment, semaphore, shm
 from pydsm.ipc.lockfile import LockFile
-from pydsm.native import Words, held
+from pydsm.native import StripeLocks, Words, held
 from pydsm.sync.slots import SlotTable, bits_of
 
 __all__ = ["Namespace", "default_name"]
@@ -54,7 +54,12 @@ class Namespace:
         self._file = file
         self._creator_pid = os.getpid() if creator else 0
         self._seat = threading.local()
+        # One for each array in a process, so that re-entrance is counted in one place.
+        self.lock_words: weakref.WeakValueDictionary[int, StripeLocks] = weakref.WeakValueDictionary()
+        self._taken: set[int] = set()  # slots of this process's living threads
         self._semaphores: dict[int, semaphore.Semaphore] = {}
+        self._parking: set[int] = set()
+        self._closed = False
         _open[name] = self
 
     @classmethod
@@ -147,6 +152,7 @@ class Namespace:
     def sit(self, rank: int) -> None:
         """Take the slot of a worker for this thread."""
         self._file.hold_slot(rank)
+        self._taken.add(rank)
         self.slots.set(rank, Slot.STATE, 1)
         self._seat.taken = _Seat(self, rank, rank)
 
@@ -156,18 +162,47 @@ class Namespace:
         return None if seat is None else seat.rank
 
     def _free_slot(self) -> int:
-        for slot in range(self.words.load(Team.SIZE), MAX_SLOTS):
-            if self.slots.claim(slot):
-                if self._file.hold_slot(slot):
-                    return slot
-                self.slots.vacate(slot)
+        """Take a free slot, or that of a dead participant whom no lock word names any more."""
+        first = self.words.load(Team.SIZE)
+        with _guard:
+            for slot in range(first, MAX_SLOTS):
+                if self.slots.claim(slot):
+                    if self._file.hold_slot(slot):
+                        self._taken.add(slot)
+                        return slot
+                    self.slots.vacate(slot)
+            for slot in range(first, MAX_SLOTS):
+                if slot not in self._taken and self._file.hold_slot(slot):
+                    if not self._is_named(slot):
+                        self._taken.add(slot)
+                        return slot
+                    self._file.leave_slot(slot)
         raise RuntimeError(f"all {MAX_SLOTS} slots of namespace {self.name!r} are taken: fewer threads may lock")
+
+    def _is_named(self, slot: int) -> bool:
+        """Say whether a lock word of the namespace says that the slot holds or awaits something."""
+        for name in self.known():
+            with contextlib.suppress(FileNotFoundError, SegmentError):
+                if names_slot(segment.attach(names.lock_name(self.name, name), _WORD), slot):
+                    return True
+        return False
+
+    def _leave(self, slot: int) -> None:
+        """Give a slot back when its thread ends; one that still holds something is seen to be dead."""
+        self._taken.discard(slot)
+        if held() == 0:
+            self.slots.vacate(slot)
+        self._file.leave_slot(slot)
 
     # -- sleeping and waking -----------------------------------------------------
 
     def park(self, slot: int, seconds: float) -> bool:
         """Sleep in one's own slot until woken; False if `seconds` went by."""
-        return self._semaphore(slot).park(seconds)
+        self._parking.add(slot)  # before looking: `close` unmaps what nobody sleeps on
+        try:
+            return self._semaphore(slot).park(seconds)
+        finally:
+            self._parking.discard(slot)
 
     def wake(self, slot: int) -> None:
         """Wake the thread in a slot, unless that is under way already."""
@@ -218,26 +253,25 @@ class Namespace:
 
     def is_alive(self, slot: int) -> bool:
         """Say whether the thread in a slot can still run: its process holds the slot's byte."""
-        return self._file.is_held_elsewhere(slot) or self.slots.get(slot, Slot.PID) >> 32 == os.getpid()
+        return slot in self._taken or self._file.is_held_elsewhere(slot)
 
     @property
     def closed(self) -> bool:
         """True after `close`."""
-        return self._file.descriptor < 0
+        return self._closed
 
     def close(self) -> None:
         """Leave; remove the names if this process made the namespace or is the last in it."""
-        if self.closed:
+        if self._closed:
             return
+        self._closed = True
         if _open.get(self.name) is self:
             del _open[self.name]
         _kept.discard(self)
-        for parked in self._semaphores.values():
-            parked.close()
+        for slot, parked in self._semaphores.items():
+            if slot not in self._parking:  # a thread of ours asleep on it would wake up on nothing
+                parked.close()
         self._semaphores.clear()
-        seat: _Seat | None = getattr(self._seat, "taken", None)
-        if seat is not None:
-            seat.leave()
         if self._is_last() and self._file.has_name():
             catalog.remove_names(catalog.namespaces().get(self.name, []))
         self._file.close()
@@ -257,6 +291,7 @@ class Namespace:
         if not self.closed:
             self._file.reopen()
         self._seat = threading.local()
+        self._taken, self._parking = set(), set()
 
 
 class _Seat:
@@ -271,12 +306,8 @@ class _Seat:
 
     def leave(self) -> None:
         namespace = self.namespace()
-        if namespace is None or namespace.closed or self.pid != os.getpid() or self.rank is not None:
-            return
-        if held() == 0:  # else some lock word names the slot: nobody may sit there again
-            namespace.slots.vacate(self.slot)
-            namespace._file.leave_slot(self.slot)
-        self.pid = 0
+        if namespace is not None and not namespace.closed and self.pid == os.getpid() and self.rank is None:
+            namespace._leave(self.slot)
 
     def __del__(self) -> None:
         with contextlib.suppress(Exception):
