@@ -193,7 +193,7 @@ class LockTable:
 
     def held_stripes(self) -> tuple[list[int], list[int]]:
         """Return the stripes that are held exclusive, and those held shared."""
-        lines = self._lines.reshape(-1, LINE)
+        lines = self._lines.reshape(-1, LINE).copy()  # others change it while we look
         return np.flatnonzero(lines[:, 0]).tolist(), np.flatnonzero(lines[:, 1:].any(axis=1)).tolist()
 
     def waiting(self) -> list[int]:
