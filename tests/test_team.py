@@ -394,7 +394,7 @@ def test_prints_of_workers_are_not_lost_or_doubled() -> None:
 import pydsm
 print("before", end=" ")
 def say(worker):
-    print(f"from {worker.rank}")
+    print(f"from {worker.rank}\\n", end="")  # one write, even where output is unbuffered
 with pydsm.Team(2) as team:
     team.run(say)
 print("after")
