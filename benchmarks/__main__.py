@@ -16,6 +16,7 @@ from rich.console import Console
 from benchmarks import oldpython
 from benchmarks.facts import facts
 from benchmarks.measure import Table
+from benchmarks.neighbours import Neighbours
 from benchmarks.report import Section, short, to_json, to_markdown, to_terminal
 from benchmarks.settings import Settings
 
@@ -54,7 +55,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _measure(name: str, settings: Settings) -> Section:
     """Return what a module measures; a missing package or a lost update is said, and the rest goes on."""
-    began = time.monotonic()
+    began, neighbours = time.monotonic(), Neighbours()
     settings.say("...")
     section = Section(name)
     try:
@@ -69,7 +70,8 @@ def _measure(name: str, settings: Settings) -> Section:
         section.failed.append(f"failed: {error}")
     for problem in section.failed:
         settings.say(problem)
-    settings.say(f"{time.monotonic() - began:.0f} s")
+    section.others = neighbours.cpus()
+    settings.say(f"{time.monotonic() - began:.0f} s, others kept {section.others:.2f} cpus busy")
     return section
 
 

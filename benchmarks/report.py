@@ -25,21 +25,24 @@ numbers are medians with the quartiles behind them; *pydsm / peer* is the median
 which is the number to read: absolute ones are those of one machine at one moment. Times are better small, rates
 (updates in a second, all workers together) better large. *Reached* compares the median ratio with the target, "just"
 where one of its quartiles says otherwise. Peers get their best form: plain ndarrays, bound methods, lock files in
-memory, locks made once. After every run with a lock the sum of the array shows that no update was lost. Run it
-yourself with `python -m benchmarks` from the root of the repository, after `pip install -e '.[bench]'`; `--quick` takes
-a look in less than a minute, `--only locks barriers` some of it, and `--help` says the rest.
+memory, locks made once. After every run with a lock the sum of the array shows that no update was lost. Below each
+section stands how many cpus other programs kept busy meanwhile: where that is much of one, numbers of several workers
+are worth little. Run it yourself with `python -m benchmarks` from the root of the repository, after
+`pip install -e '.[bench]'`; `--quick` takes a look in less than a minute, `--only locks barriers` some of it, and `--help` says the
+rest.
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Section:
-    """The lines of one module, and why some are missing."""
+    """The lines of one module, why some are missing, and how many cpus others kept busy meanwhile."""
 
     title: str
     comparisons: list[Comparison] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    others: float = 0.0
 
 
 def short(row: Comparison | Table) -> str:
@@ -63,6 +66,7 @@ def to_terminal(sections: Sequence[Section], facts: Mapping[str, str], console: 
             console.print(table)
         for problem in section.skipped + section.failed:
             console.print(f"{section.title}: {problem}", style="yellow", markup=False)
+        console.print(_others(section), highlight=False)
 
 
 def to_markdown(sections: Sequence[Section], facts: Mapping[str, str]) -> str:
@@ -75,6 +79,7 @@ def to_markdown(sections: Sequence[Section], facts: Mapping[str, str]) -> str:
                 parts.append(f"{title}.\n")
             parts.append(_markdown_table(columns, lines))
         parts += [f"{problem}\n" for problem in section.skipped + section.failed]
+        parts.append(f"{_others(section)}\n")
     return "\n".join(parts)
 
 
@@ -89,6 +94,10 @@ def _plain(section: Section) -> dict[str, Any]:
         entry["ratio"] = dataclasses.asdict(row.ratio)
         entry["reached"] = row.reached
     return plain
+
+
+def _others(section: Section) -> str:
+    return f"Others kept {section.others:.2f} cpus busy meanwhile."
 
 
 def _grids(section: Section) -> Iterator[tuple[str, Sequence[str], list[list[str]]]]:

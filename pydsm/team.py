@@ -7,7 +7,6 @@ import dataclasses
 import operator
 import os
 import pickle
-import secrets
 import signal
 import sys
 import warnings
@@ -21,7 +20,7 @@ from pydsm.array import Access, GlobalArray, create_in, rows_of, unlink_in, use_
 from pydsm.core import names
 from pydsm.core.layout import MAX_SLOTS, Slot
 from pydsm.errors import NameExistsError, UnknownNameError
-from pydsm.ipc.blas import limit_threads, look_for_pools
+from pydsm.ipc.blas import find_pools, limit_threads
 from pydsm.ipc.child import START_METHODS, StartMethod, start_child
 from pydsm.ipc.cpus import available_cpus
 from pydsm.native import StripeLocks, hold_signals, restore_signals
@@ -88,7 +87,7 @@ class Team:
         if memory not in MEMORIES:
             raise ValueError(f"memory is one of {', '.join(MEMORIES)}, not {memory!r}")
         self.start: StartMethod = start
-        self._seed = secrets.randbits(63) if seed is None else operator.index(seed)
+        self._seed = int.from_bytes(os.urandom(7), "little") if seed is None else operator.index(seed)
         self._runs = 0
         self._running = False
         self._resources: dict[str, GlobalArray | Lock] = {}
@@ -186,15 +185,11 @@ class Team:
         self._barrier.reset()
         for table, locks in self._tables():
             table.settle(locks)
-        look_for_pools()
         supervisor = Supervisor(self._barrier.fail, bar.update if bar else None)
+        find_pools()
         try:
             for rank in range(self.size):
-                for word in (Slot.DONE, Slot.TOTAL, Slot.BARRIER):
-                    self._namespace.slots.set(rank, word, 0)
-                task = _Task(
-                    self._namespace.name, rank, self.size, [self._seed, self._runs], self._resources, function, args
-                )
+                task = self._prepare(rank, function, args)
                 with _signals_held(self.start):
                     supervisor.add(rank, *start_child(self.start, f"worker {rank}", _work, task))
         except BaseException:
@@ -204,6 +199,12 @@ class Team:
         for sentence in leftovers:
             warnings.warn(f"{sentence}: it was released", RuntimeWarning, stacklevel=4)
         return results
+
+    def _prepare(self, rank: int, function: Callable[..., Any], args: tuple[Any, ...]) -> _Task:
+        for word in (Slot.DONE, Slot.TOTAL, Slot.BARRIER):
+            self._namespace.slots.set(rank, word, 0)
+        seed = [self._seed, self._runs]
+        return _Task(self._namespace.name, rank, self.size, seed, self._resources, function, args)
 
     def _tables(self) -> list[tuple[LockTable, StripeLocks]]:
         return [(locks.policy, locks) for locks in map(_locks, self._resources.values())]

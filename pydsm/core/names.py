@@ -12,8 +12,8 @@ Everything of one namespace starts with ``pydsm.<namespace>.``:
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 from typing import Final
 
 from pydsm.errors import NameExistsError
@@ -38,7 +38,7 @@ _FILE: Final = re.compile(r"(?:sem\.)?pydsm\.([A-Za-z0-9_-]{1,40})\.(team|data|l
 
 def new_namespace() -> str:
     """Return a namespace that nobody else has."""
-    return secrets.token_hex(5)
+    return os.urandom(5).hex()
 
 
 def check_namespace(namespace: str) -> str:

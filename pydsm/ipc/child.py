@@ -9,23 +9,22 @@ worker outlives a killed parent.
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import multiprocessing
+import gc
 import os
 import signal
 import sys
 import threading
 import warnings
 from collections.abc import Callable
-from multiprocessing.process import BaseProcess
 from typing import Any, Final, Literal, Protocol, get_args
+
+from pydsm.native import die_with_parent
 
 __all__ = ["START_METHODS", "Child", "StartMethod", "start_child"]
 
 StartMethod = Literal["fork", "spawn", "forkserver"]
+_FORK_WARNS: Final[bool] = sys.version_info >= (3, 12)
 START_METHODS: Final[tuple[str, ...]] = get_args(StartMethod)
-_PR_SET_PDEATHSIG: Final = 1
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Child(Protocol):
@@ -61,7 +60,7 @@ class _Forked:
 
 
 class _Spawned:
-    def __init__(self, process: BaseProcess) -> None:
+    def __init__(self, process: Any) -> None:
         self._process = process
         self.pid = process.pid or 0
         self.sentinel: int = process.sentinel
@@ -82,6 +81,8 @@ def start_child(method: StartMethod, name: str, main: Callable[..., None], *args
     """Run ``main(descriptor, *args)`` in a child; return it and where to read what it writes there."""
     if method == "fork":
         return _fork(main, args)
+    import multiprocessing  # a tenth of pydsm's import time, for nothing under fork
+
     context = multiprocessing.get_context(method)
     reader, writer = context.Pipe(duplex=False)
     process = context.Process(  # type: ignore[attr-defined]
@@ -100,20 +101,18 @@ def _fork(main: Callable[..., None], args: tuple[Any, ...]) -> tuple[Child, int]
     parent = os.getpid()
     reader, writer = os.pipe()
     _flush()  # or the child would print it again
-    with warnings.catch_warnings():
-        # Python 3.12 warns of threads in the parent; BLAS pools are such and reset themselves.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        try:
-            pid = os.fork()
-        except OSError:
-            os.close(reader)
-            os.close(writer)
-            raise
+    try:
+        pid = _fork_quietly()
+    except OSError:
+        os.close(reader)
+        os.close(writer)
+        raise
     if pid:
         os.close(writer)
         return _Forked(pid), reader
     code = 1
     try:
+        gc.freeze()  # a collection would touch, and so copy, every page of the parent's objects
         os.close(reader)
         _die_with(parent)
         _call("multiprocessing.util", "_run_after_forkers")  # queues and locks made by the parent
@@ -126,6 +125,15 @@ def _fork(main: Callable[..., None], args: tuple[Any, ...]) -> tuple[Child, int]
     finally:
         _leave(code)
     return _Forked(pid), reader  # never reached
+
+
+def _fork_quietly() -> int:
+    if not _FORK_WARNS:
+        return os.fork()
+    with warnings.catch_warnings():
+        # It warns of threads in the parent; BLAS pools are such, and reset themselves.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
 
 
 def _spawned(parent: int, writer: Any, main: Callable[..., None], args: tuple[Any, ...]) -> None:
@@ -157,6 +165,6 @@ def _flush() -> None:
 
 
 def _die_with(parent: int) -> None:
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent(signal.SIGKILL)
     if os.getppid() != parent:  # it died before we asked
         os._exit(1)

@@ -1,7 +1,7 @@
 """The only compiled code: atomic words and the steps of a region lock."""
 
 from pydsm.native.region import Region, Rows, StripeLock, StripeLocks, bind, held, locked
-from pydsm.native.words import Words, fence, hold_signals, restore_signals
+from pydsm.native.words import Words, die_with_parent, fence, hold_signals, restore_signals
 
 __all__ = [
     "Region",
@@ -10,6 +10,7 @@ __all__ = [
     "StripeLocks",
     "Words",
     "bind",
+    "die_with_parent",
     "fence",
     "held",
     "hold_signals",

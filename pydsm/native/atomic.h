@@ -13,6 +13,9 @@
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
 
 #define DSM_LINE_WORDS 8 /* one 64-byte cache line */
 #define DSM_SHARED_WORDS 7 /* words 1..7 of a stripe line: shared bits */
@@ -128,6 +131,26 @@ static inline void dsm_restore_signals(void) {
         dsm_signals_held = 0;
         pthread_sigmask(SIG_SETMASK, &dsm_signals, NULL);
     }
+}
+
+/* --- orphans (Linux) --------------------------------------------------------- */
+static inline int dsm_die_with_parent(int signal) {
+#ifdef __linux__
+    return prctl(PR_SET_PDEATHSIG, signal);
+#else
+    return signal * 0;
+#endif
+}
+
+/* --- the line that a region is about to write ------------------------------------
+ * Asked for as soon as the rows are known, so that it travels from the other core's
+ * cache while the interpreter is on its way to __enter__. */
+static inline void dsm_will_write(const void *p) {
+#if defined(__x86_64__)
+    __asm__ volatile("prefetchw %0" : : "m"(*(const char *)p));
+#else
+    __builtin_prefetch(p, 1);
+#endif
 }
 
 #endif

@@ -70,6 +70,7 @@ cdef extern from "atomic.h" nogil:
     int dsm_holds(uint64_t *line, uint64_t me)
     void dsm_fence()
     void dsm_pause()
+    void dsm_will_write(const void *p)
     void dsm_watch_forks()
 
 # The array class keeps its `Rows` in a __slots__ member; reading it at its offset saves the
@@ -618,11 +619,17 @@ def locked(self, rows=None, *, bint shared=False, timeout=None, bint fence=False
         region.start = (map.origin + index * map.step) // map.block
         region.stop = region.start + 1
         region.kind = ROW
+        dsm_will_write(map.locks.line(region.start))
+        dsm_will_write(<char *> cnp.PyArray_DATA(self) + index * map.stride)
     else:
         region = Region.__new__(Region)
         region.rows = map
         region.kind = SLICE if PySlice_Check(rows) else SELF
-        if map.step == 1 and PySlice_Check(rows):
+        if map.step == 1 and (rows is None or rows is Ellipsis):
+            if map.count:
+                region.start = map.origin // map.block
+                region.stop = (map.origin + map.count - 1) // map.block + 1
+        elif map.step == 1 and PySlice_Check(rows):
             PySlice_Unpack(rows, &start, &stop, &step)
             PySlice_AdjustIndices(map.count, &start, &stop, step)
             if step == 1:

@@ -16,6 +16,7 @@ cdef extern from "atomic.h" nogil:
     void dsm_pause()
     void dsm_hold_signals()
     void dsm_restore_signals()
+    int dsm_die_with_parent(int signal)
 
 cnp.import_array()
 
@@ -33,6 +34,11 @@ def hold_signals():
 def restore_signals():
     """Let signals through as before `hold_signals`; does nothing without it."""
     dsm_restore_signals()
+
+
+def die_with_parent(int signal):
+    """Let the kernel send this process a signal when the thread that forked it ends."""
+    dsm_die_with_parent(signal)
 
 
 cdef class Words:
