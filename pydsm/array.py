@@ -13,10 +13,9 @@ import operator
 import os
 import weakref
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
 
 from pydsm import native
 from pydsm.core import names
@@ -29,6 +28,9 @@ from pydsm.memory.base import Backing, Memory
 from pydsm.memory.coherent import CoherentMemory
 from pydsm.sync.locktable import LockStatistics, LockTable
 from pydsm.sync.namespace import Namespace, default_name
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike, NDArray
 
 __all__ = ["Access", "GlobalArray", "attach", "create", "create_in", "unlink", "unlink_in", "use_namespace"]
 

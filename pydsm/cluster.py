@@ -6,9 +6,7 @@ import itertools
 import weakref
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any
-
-from numpy.typing import DTypeLike
+from typing import TYPE_CHECKING, Any
 
 from pydsm.array import GlobalArray, attach
 from pydsm.errors import UnknownNameError
@@ -16,6 +14,9 @@ from pydsm.ipc.child import StartMethod
 from pydsm.sync.lock import Lock
 from pydsm.team import Team
 from pydsm.worker import Worker, current_worker, share_of
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
 
 __all__ = ["Cluster"]
 

@@ -12,9 +12,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import FrameType, TracebackType
-from typing import Any, Final
-
-from numpy.typing import DTypeLike
+from typing import TYPE_CHECKING, Any, Final
 
 from pydsm.array import Access, GlobalArray, create_in, rows_of, unlink_in, use_namespace
 from pydsm.core import names
@@ -30,6 +28,9 @@ from pydsm.sync.lock import Lock, create_lock
 from pydsm.sync.locktable import LockTable
 from pydsm.sync.namespace import Namespace
 from pydsm.worker import Worker, current_worker, enter_worker
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
 
 __all__ = ["Team"]
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sized
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pydsm.array import GlobalArray
 from pydsm.core.layout import Slot
@@ -14,6 +13,9 @@ from pydsm.errors import UnknownNameError
 from pydsm.sync.barrier import Barrier
 from pydsm.sync.lock import Lock
 from pydsm.sync.namespace import Namespace
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["Worker", "current_worker", "enter_worker", "track"]
 

@@ -24,13 +24,14 @@ from __future__ import annotations
 import ast
 import json
 from dataclasses import asdict, dataclass
-from enum import IntEnum
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pydsm.errors import SegmentError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = [
     "LINE",
@@ -68,49 +69,49 @@ _DESCRIPTION: Final = 128
 _MAX_STRIPES: Final = 1 << 24
 
 
-class Team(IntEnum):
+class Team:
     """Words of the team segment's header."""
 
-    MAGIC = 0
-    VERSION = 1
-    UID = 2
-    PID = 3
-    CAPACITY = 4
-    NEXT_ID = 5
-    SIZE = 6
-    CREATED = 7
-    ARRIVED = 8
-    GENERATION = 16
-    BROKEN = 24
-    FINISHED = 25
-    LOT = 32
+    MAGIC: Final = 0
+    VERSION: Final = 1
+    UID: Final = 2
+    PID: Final = 3
+    CAPACITY: Final = 4
+    NEXT_ID: Final = 5
+    SIZE: Final = 6
+    CREATED: Final = 7
+    ARRIVED: Final = 8
+    GENERATION: Final = 16
+    BROKEN: Final = 24
+    FINISHED: Final = 25
+    LOT: Final = 32
 
 
-class Slot(IntEnum):
+class Slot:
     """Words of a participant's slot."""
 
-    STATE = 0  # 0 free, 1 taken
-    PID = 1
-    RANK = 2  # rank + 1, 0 for a thread that is no worker
-    WAIT = 3  # 0, or the number of the wait that goes on
-    TARGET = 4  # array id << 32 | stripe
-    KIND = 5  # see sync.slots
-    CHECKED = 6  # how often the blockers were seen to block still
-    PERMIT = 7  # 1: a wake-up is under way
-    BLOCKERS = 8  # 7 words, bit s: slot s blocks this wait
-    BARRIER = 15  # generation + 1 of the barrier this worker came to last
-    DONE = 16  # progress
-    TOTAL = 17
-    WAITS = 18  # waits so far
+    STATE: Final = 0  # 0 free, 1 taken
+    PID: Final = 1
+    RANK: Final = 2  # rank + 1, 0 for a thread that is no worker
+    WAIT: Final = 3  # 0, or the number of the wait that goes on
+    TARGET: Final = 4  # array id << 32 | stripe
+    KIND: Final = 5  # see sync.slots
+    CHECKED: Final = 6  # how often the blockers were seen to block still
+    PERMIT: Final = 7  # 1: a wake-up is under way
+    BLOCKERS: Final = 8  # 7 words, bit s: slot s blocks this wait
+    BARRIER: Final = 15  # generation + 1 of the barrier this worker came to last
+    DONE: Final = 16  # progress
+    TOTAL: Final = 17
+    WAITS: Final = 18  # waits so far
 
 
-class Total(IntEnum):
+class Total:
     """Words of an array's totals, added to by all workers."""
 
-    ACQUISITIONS = 8
-    CONTENDED = 9
-    PARKS = 10
-    WAITED_NS = 11
+    ACQUISITIONS: Final = 8
+    CONTENDED: Final = 9
+    PARKS: Final = 10
+    WAITED_NS: Final = 11
 
 
 def slot_word(slot: int, word: int) -> int:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import operator
 from types import EllipsisType
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["Intervals", "RowKey", "count_rows", "intervals_of", "merge", "move"]
 
-Intervals: TypeAlias = NDArray[np.intp]
+Intervals: TypeAlias = "NDArray[np.intp]"
 RowKey: TypeAlias = "int | slice | ArrayLike | EllipsisType | None"
 
 _NOTHING = np.empty((0, 2), np.intp)

@@ -9,10 +9,14 @@ multitasking systems*, 1968).
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from numpy.typing import NDArray
 
 from pydsm.core.region import Intervals
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["DEFAULT_STRIPES", "block_size", "stripes_of"]
 

@@ -16,14 +16,16 @@ from __future__ import annotations
 import math
 import os
 import struct
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import SharedArray
-from numpy.typing import NDArray
 
 from pydsm.errors import SegmentError
 from pydsm.ipc import shm
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["attach", "attach_file", "create", "create_file", "is_typed", "make"]
 

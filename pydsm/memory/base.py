@@ -8,13 +8,14 @@ step at the points that the contract names (docs/memory-model.md).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
-
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pydsm.core.layout import Description
 from pydsm.native import StripeLocks
 from pydsm.sync.namespace import Namespace
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["Backing", "Memory"]
 

@@ -7,10 +7,9 @@ which the sequentially consistent operations in `pydsm.native` do.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pydsm.core import names
 from pydsm.core.layout import Description
@@ -20,6 +19,9 @@ from pydsm.memory.base import Backing
 from pydsm.native import StripeLocks, fence
 from pydsm.sync import locksegment
 from pydsm.sync.namespace import Namespace
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["CoherentMemory"]
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pydsm.core import names
 from pydsm.core.layout import Description, LockHeader, lock_segment, read_lock_header
@@ -15,6 +14,9 @@ from pydsm.ipc import segment
 from pydsm.native import StripeLocks
 from pydsm.sync.locktable import LockTable
 from pydsm.sync.namespace import Namespace
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["attach", "create"]
 

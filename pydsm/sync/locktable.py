@@ -16,10 +16,9 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pydsm.core.layout import LINE, LockHeader, Slot, Team, Total
 from pydsm.errors import DeadlockError, LockTimeoutError, OwnerDiedError
@@ -28,6 +27,9 @@ from pydsm.native import StripeLocks, Words
 from pydsm.sync import deadlock
 from pydsm.sync.namespace import Namespace
 from pydsm.sync.slots import EXCLUSIVE, SHARED, bits_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["LockStatistics", "LockTable", "deadline_of"]
 

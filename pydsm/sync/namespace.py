@@ -16,10 +16,9 @@ import os
 import threading
 import time
 import weakref
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pydsm.core import names
 from pydsm.core.layout import MAX_SLOTS, TEAM_MAGIC, TEAM_WORDS, VERSION, Slot, Team, names_slot, slot_word
@@ -28,6 +27,9 @@ from pydsm.ipc import catalog, segment, semaphore, shm
 from pydsm.ipc.lockfile import LockFile
 from pydsm.native import StripeLocks, Words, held
 from pydsm.sync.slots import SlotTable, bits_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["Namespace", "default_name"]
 
@@ -82,7 +84,6 @@ class Namespace:
         catalog.reclaim()
         descriptor, table = segment.make((TEAM_WORDS,), _WORD)
         file = LockFile.born_locked(descriptor, names.team_name(name))
-        table[: len(Team)] = 0
         table[[Team.MAGIC, Team.VERSION, Team.UID, Team.PID, Team.CAPACITY]] = (
             TEAM_MAGIC,
             VERSION,

@@ -49,11 +49,11 @@ class SlotTable:
     def __init__(self, words: Words) -> None:
         self.words = words
 
-    def get(self, slot: int, word: Slot) -> int:
+    def get(self, slot: int, word: int) -> int:
         """Return a word of a slot."""
         return self.words.load(slot_word(slot, word))
 
-    def set(self, slot: int, word: Slot, value: int) -> None:
+    def set(self, slot: int, word: int, value: int) -> None:
         """Set a word of a slot."""
         self.words.store(slot_word(slot, word), value)
 
