@@ -10,8 +10,10 @@ import numpy as np
 
 from pydsm.core import names
 from pydsm.core.layout import TEAM_WORDS, Team
+from pydsm.core.region import intervals_of
 from pydsm.errors import PydsmError
 from pydsm.ipc import catalog, segment
+from pydsm.native import StripeLocks
 from pydsm.sync import locksegment
 from pydsm.sync.locktable import LockTable
 from pydsm.sync.namespace import Namespace
@@ -82,20 +84,29 @@ def _array(namespace: Namespace, name: str) -> ArrayInfo:
     description, table = header.description, locks.policy
     assert isinstance(table, LockTable)
     dtype = description.numpy_dtype()
-    exclusive, shared = table.held_stripes()
     return ArrayInfo(
         name,
         description.shape,
         str(dtype),
         math.prod(description.shape) * dtype.itemsize if description.shape else 0,
         header.stripes,
-        [
-            f"{who}: {table.what_is(stripe)}"
-            for stripe in sorted({*exclusive, *shared})
-            for who in table.holders(locks, stripe)
-        ],
-        [namespace.slots.name(slot) for slot in table.waiting()],
+        _holders(table, locks),
+        [f"{namespace.slots.name(slot)}: {table.what_is(stripe)}" for slot, stripe in table.waiting_for()],
     )
+
+
+def _holders(table: LockTable, locks: StripeLocks) -> list[str]:
+    """Return a line for each holder with all the rows it has, neighbours joined."""
+    exclusive, shared = table.held_stripes()
+    by_holder: dict[str, list[int]] = {}
+    for stripe in sorted({*exclusive, *shared}):
+        for who in table.holders(locks, stripe):
+            by_holder.setdefault(who, []).append(stripe)
+    lines = []
+    for who, stripes in by_holder.items():
+        runs = intervals_of(stripes, table.stripes).tolist()
+        lines.append(f"{who}: {', '.join(table.what_is(start, stop) for start, stop in runs)}")
+    return lines
 
 
 def _unknown(name: str, problem: str) -> ArrayInfo:

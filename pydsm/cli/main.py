@@ -58,16 +58,17 @@ def _ls(options: argparse.Namespace) -> int:
     try:
         from rich.console import Console
         from rich.table import Table
+        from rich.text import Text
     except ImportError:
         print("pydsm ls prints tables with rich: pip install 'py-dsm[cli]', or use pydsm ls --json", file=sys.stderr)
         return 1
     console = Console()
     for namespace in inventory:
-        table = Table(title=_headline(namespace), title_justify="left", title_style="bold")
+        table = Table(title=Text(_headline(namespace)), title_justify="left", title_style="bold")
         for column in ("name", "shape", "dtype", "size", "stripes", "held by", "waiting"):
             table.add_column(column, justify="right" if column in ("size", "stripes") else "left")
         for array in namespace.arrays:
-            table.add_row(*_cells(array))
+            table.add_row(*map(Text, _cells(array)))  # as it is: "[s]" in a dtype is no markup
         console.print(table)
     return 0
 
@@ -87,8 +88,8 @@ def _cells(array: ArrayInfo) -> list[str]:
         "" if is_lock else array.dtype,
         "" if is_lock else _size(array.nbytes),
         str(array.stripes),
-        "; ".join(array.holders) or "-",
-        "; ".join(array.waiters) or "-",
+        "\n".join(array.holders) or "-",
+        "\n".join(array.waiters) or "-",
     ]
 
 

@@ -203,10 +203,18 @@ class LockTable:
         lots = np.bitwise_or.reduce(self._lots.reshape(-1, LINE), axis=0)
         return [64 * word + bit for word, bits in enumerate(lots.tolist()) for bit in bits_of(bits)]
 
-    def what_is(self, stripe: int) -> str:
-        """Return the rows that a stripe guards, as text."""
-        start, stop = stripe * self._block, min((stripe + 1) * self._block, self._rows)
+    def what_is(self, stripe: int, stop_stripe: int | None = None) -> str:
+        """Return the rows that a stripe (or several) guards, as text."""
+        if not self._is_array:
+            return "the lock"
+        start = stripe * self._block
+        stop = min((stripe + 1 if stop_stripe is None else stop_stripe) * self._block, self._rows)
         return f"row {start}" if stop == start + 1 else f"rows {start} to {stop - 1}"
+
+    def waiting_for(self) -> list[tuple[int, int]]:
+        """Return who waits for a stripe of this array, as pairs of a slot and a stripe."""
+        targets = [(slot, self.namespace.slots.get(slot, Slot.TARGET)) for slot in self.waiting()]
+        return [(slot, target & 0xFFFFFFFF) for slot, target in targets if target >> 32 == self.array_id]
 
     def evict(self, locks: StripeLocks, slots: range) -> list[str]:
         """Release what ended workers still hold; return a sentence for each."""

@@ -14,20 +14,22 @@ from tests.ipc.test_catalog import kill, start
 def test_ls_shows_arrays_holders_and_waiters(capsys: pytest.CaptureFixture[str]) -> None:
     with pydsm.Team(2) as team:
         A = team.array("A", (10, 3), "f4")
+        team.array("B", 3, "M8[s]")
         team.lock("L")
-        with A.locked([2, 3]):
+        with A.locked([2, 3, 7]):
             assert main(["ls"]) == 0
             shown = capsys.readouterr().out
             assert main(["ls", "--json"]) == 0
             listed = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
         assert team.namespace in shown
         assert "10 x 3" in shown
+        assert "datetime64[s]" in shown
     entry = listed[team.namespace] if team.closed is False else next(iter(listed.values()))
     array = next(item for entry in listed.values() for item in entry["arrays"] if item["name"] == "A")
     assert entry["live"]
     assert array["shape"] == [10, 3]
     assert array["nbytes"] == 120
-    assert any("row 2" in holder for holder in array["holders"])
+    assert [holder.split(": ")[1] for holder in array["holders"]] == ["rows 2 to 3, row 7"]
 
 
 def test_clean_removes_what_is_stale_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
