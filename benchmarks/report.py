@@ -28,8 +28,8 @@ where one of its quartiles says otherwise. Peers get their best form: plain ndar
 memory, locks made once. After every run with a lock the sum of the array shows that no update was lost. Below each
 section stands how many cpus other programs kept busy meanwhile: where that is much of one, numbers of several workers
 are worth little. Run it yourself with `python -m benchmarks` from the root of the repository, after
-`pip install -e '.[bench]'`; `--quick` takes a look in less than a minute, `--only locks barriers` some of it, and `--help` says the
-rest.
+`pip install -e '.[bench]'`; `--quick` takes a look in less than a minute, `--only locks barriers`
+some of it, and `--help` says the rest.
 """
 
 

@@ -212,6 +212,8 @@ cdef class StripeLocks:
             self.nested[key] = self.nested.get(key, 0) + 1
             self.nested_total += 1
             return 0
+        if shared:
+            self.wake(stripe, me)          # our bit, set for a moment, may have stopped a writer
         if outcome == DSM_UPGRADE or not shared and dsm_holds(self.line(stripe), me) == 1:
             self.wake(stripe, me)
             self.policy.refuse_upgrade(owner, self, stripe)
@@ -241,7 +243,7 @@ cdef class StripeLocks:
             return False                   # look before setting a bit that would stop a writer
         if dsm_try_shared(self.line(stripe), me) == DSM_TAKEN:
             return True
-        self.wake(stripe, me)              # our bit, set for a moment, may have stopped one
+        self.wake(stripe, me)              # as above
         return False
 
     cdef void undo(self, Py_ssize_t stripe, uint64_t me, bint shared) noexcept:

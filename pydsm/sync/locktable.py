@@ -5,7 +5,8 @@ releaser clears the word before it reads the lot, so one of the two sees the oth
 wake-up is lost.  A wake-up may still die with a thread that got it, so every sleep ends by
 itself after a while; that costs a delay, never a hang.
 
-A release wakes one exclusive waiter, or all shared ones, beginning behind the releaser's
+A release wakes the writer that waits for the last sharer to leave, if there is one; else
+one exclusive waiter or all shared ones, beginning behind the releaser's
 own slot so that everybody's turn comes.  The lock is not handed over: whoever is awake may
 take it first (barging), because handing it to a thread that is not running stops everybody
 else for as long as that takes.
@@ -136,13 +137,20 @@ class LockTable:
             self.settle(locks)
 
     def wake(self, locks: StripeLocks, stripe: int, me: int) -> None:
-        """Wake one exclusive waiter for the stripe, or all its shared ones."""
+        """Wake one exclusive waiter for the stripe, or all its shared ones.
+
+        While word 0 is taken only its holder can get on: it may be waiting for the sharers
+        to leave.  Whoever else waits is its to wake when it leaves.
+        """
         slots, target = self.namespace.slots, self.array_id << 32 | stripe
         waiters = [
             slot
             for slot in bits_of(locks.waiters(stripe))
             if slots.get(slot, Slot.WAIT) and slots.get(slot, Slot.TARGET) == target
         ]
+        holder = locks.holder(stripe)
+        if holder:
+            waiters = [slot for slot in waiters if slot == holder - 1]
         waiters.sort(key=lambda slot: (slot < me, slot))  # slot >= me lies behind ours, me - 1
         sharing = [slot for slot in waiters if slots.get(slot, Slot.KIND) == SHARED]
         if waiters and waiters[0] not in sharing:
