@@ -28,9 +28,11 @@ clean:
 	$(BIN)/pip install --quiet --upgrade pip
 
 .venv/installed: .venv/bin/python $(SOURCES)
+	@echo "setting up .venv (most of a minute the first time) ..."
 	$(BIN)/pip install --quiet --editable '.[cli,progress,examples]'
 	touch $@
 
 .venv/developer: .venv/bin/python $(SOURCES)
+	@echo "setting up .venv for development ..."
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	touch $@ .venv/installed

@@ -409,9 +409,8 @@ def _exact_dtype(dtype: DTypeLike, name: str) -> np.dtype[Any]:
     if exact.hasobject or exact.kind == "T":
         raise TypeError(f"array {name!r} cannot have dtype {exact}: its elements would point into one process only")
     if exact.itemsize == 0:
-        exact = np.empty(0, exact).dtype  # as NumPy does: "U" means "U1"
-    if exact.itemsize == 0:
-        raise TypeError(f"array {name!r} cannot have dtype {exact}: its elements have no bytes")
+        hint = "; strings need a length, as in 'U20'" if exact.kind in "SU" else ""
+        raise TypeError(f"array {name!r} cannot have dtype {exact}: its elements have no bytes{hint}")
     return exact
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import weakref
+import zlib
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from pydsm.array import GlobalArray, attach
 from pydsm.errors import UnknownNameError
@@ -62,6 +66,7 @@ class Cluster:
         seed: int | None = None,
     ) -> None:
         self._team = Team(numThread, start=start, memory=memory, namespace=namespace, seed=seed)
+        self._seeded = seed is not None
         self.numThread = self._team.size
         self.sharedList: list[str] = []
         self.resources: dict[str, Any] = {"id": -1}
@@ -76,6 +81,7 @@ class Cluster:
         KeyError
             The name is taken or reserved (`NameExistsError`).
         """
+        name = _bare(name)
         array = self._team.array(name, shape, dataType)
         self.sharedList.append(name)
         self.resources[name] = array
@@ -110,6 +116,8 @@ class Cluster:
             raise TypeError(f"runProcesses() takes a function first, not {func!r}")
         if not isinstance(paras, tuple):
             raise TypeError(f"paras is a tuple, as in paras=(n,), not {paras!r}")
+        if not self._seeded:
+            self._team.reseed(_numpy_seed())
         self._team.run(_WithResource(func), *paras)
 
     @classmethod
@@ -121,7 +129,7 @@ class Cluster:
         KeyError
             There is none; the message lists those there are (`UnknownNameError`).
         """
-        worker = current_worker()
+        name, worker = _bare(name), current_worker()
         if worker is not None:
             known = worker.resources.get(name)
             return known if isinstance(known, GlobalArray) else attach(name)
@@ -202,6 +210,19 @@ class _Resource(dict[str, Any]):
     def __missing__(self, name: str) -> Any:
         known = ", ".join(map(repr, self))
         raise UnknownNameError(f"this cluster has no array or lock {name!r}; its resources are {known}")
+
+
+def _bare(name: str) -> str:
+    """Return a name without the ``shm://`` that the original took and SharedArray wants."""
+    return name.removeprefix("shm://") if isinstance(name, str) else name
+
+
+def _numpy_seed() -> int | None:
+    """Return a seed that follows ``np.random.seed``, as the original's shuffles did; None if nobody used it."""
+    if "numpy.random" not in sys.modules:
+        return None
+    state = np.random.get_state(legacy=False)["state"]
+    return zlib.crc32(state["key"].tobytes(), state["pos"])
 
 
 def _worker(call: str) -> Worker:

@@ -14,7 +14,7 @@ import selectors
 import signal
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final
@@ -60,7 +60,8 @@ class Report:
         try:
             message = pickle.dumps(self, pickle.HIGHEST_PROTOCOL)
         except Exception as error:
-            report = Report.of_exception(error)
+            unsent = TypeError(f"the result of the worker's function does not pickle: {error}")
+            report = Report.of_exception(unsent)
             message = pickle.dumps(report, pickle.HIGHEST_PROTOCOL)
         view = memoryview(message)
         while view:
@@ -118,7 +119,7 @@ class Outcome:
 class Supervisor:
     """Waits for the workers of one run."""
 
-    def __init__(self, on_failure: Callable[[], None], on_tick: Callable[[], None] | None) -> None:
+    def __init__(self, on_failure: Callable[[], None], on_tick: Sequence[Callable[[Iterable[int]], None]]) -> None:
         self._on_failure, self._on_tick = on_failure, on_tick
         self._children: dict[int, Child] = {}
         self._pipes: dict[int, int] = {}
@@ -182,8 +183,8 @@ class Supervisor:
                 self._reap(rank)
             elif rank in self._pipes:
                 self._read(rank)
-        if self._on_tick is not None:
-            self._on_tick()
+        for tick in self._on_tick:
+            tick(self._children)
         if self._term_at is not None and time.monotonic() >= self._term_at:
             self._end_others()
         if self._kill_at is not None and time.monotonic() >= self._kill_at:
@@ -192,7 +193,7 @@ class Supervisor:
             self._kill_at = time.monotonic() + _GRACE_SECONDS
 
     def _patience(self) -> float | None:
-        waits = [_TICK_SECONDS] if self._on_tick is not None else []
+        waits = [_TICK_SECONDS] if self._on_tick else []
         due = self._term_at if self._kill_at is None else self._kill_at
         if due is not None:
             waits.append(max(0.0, due - time.monotonic()))

@@ -9,6 +9,7 @@ import os
 import pickle
 import signal
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import FrameType, TracebackType
@@ -17,17 +18,18 @@ from typing import TYPE_CHECKING, Any, Final
 from pydsm.array import Access, GlobalArray, create_in, rows_of, unlink_in, use_namespace
 from pydsm.core import names
 from pydsm.core.layout import MAX_SLOTS, Slot
-from pydsm.errors import NameExistsError, UnknownNameError
+from pydsm.errors import NameExistsError
 from pydsm.ipc.blas import find_pools, limit_threads
 from pydsm.ipc.child import START_METHODS, StartMethod, start_child
 from pydsm.ipc.cpus import available_cpus
-from pydsm.native import StripeLocks, hold_signals, restore_signals
+from pydsm.native import StripeLocks, held, hold_signals, restore_signals
 from pydsm.supervise import Report, Supervisor
 from pydsm.sync.barrier import Barrier
 from pydsm.sync.lock import Lock, create_lock
 from pydsm.sync.locktable import LockTable
 from pydsm.sync.namespace import Namespace
-from pydsm.worker import Worker, current_worker, enter_worker
+from pydsm.sync.slots import JOIN
+from pydsm.worker import Worker, current_worker, enter_worker, find
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Team"]
 
 _SPARE_SLOTS: Final = 16
+_BAR_SECONDS: Final = 0.1
 MEMORIES: Final = ("coherent",)
 
 
@@ -88,7 +91,7 @@ class Team:
         if memory not in MEMORIES:
             raise ValueError(f"memory is one of {', '.join(MEMORIES)}, not {memory!r}")
         self.start: StartMethod = start
-        self._seed = int.from_bytes(os.urandom(7), "little") if seed is None else operator.index(seed)
+        self._seed = int.from_bytes(os.urandom(7), "little") if seed is None else _exact_seed(seed)
         self._runs = 0
         self._running = False
         self._resources: dict[str, GlobalArray | Lock] = {}
@@ -121,11 +124,8 @@ class Team:
         return lock
 
     def __getitem__(self, name: str) -> Any:
-        try:
-            return self._resources[name]
-        except KeyError:
-            known = ", ".join(map(repr, self._resources)) or "nothing"
-            raise UnknownNameError(f"this team has no array or lock {name!r}; it has {known}") from None
+        self._check_open("give arrays or locks")
+        return self._resources[name] if name in self._resources else find(self._namespace, name)
 
     @property
     def resources(self) -> Mapping[str, GlobalArray | Lock]:
@@ -138,6 +138,11 @@ class Team:
         return self._namespace.name
 
     # -- running -----------------------------------------------------------------
+
+    def reseed(self, seed: int | None) -> None:
+        """Set the seed of the runs to come; None leaves it as it is."""
+        if seed is not None:
+            self._seed = _exact_seed(seed)
 
     def run(self, function: Callable[..., Any], /, *args: Any, progress: bool = False) -> list[Any]:
         """Call ``function(worker, *args)`` in every worker.
@@ -186,7 +191,8 @@ class Team:
         self._barrier.reset()
         for table, locks in self._tables():
             table.settle(locks)
-        supervisor = Supervisor(self._barrier.fail, bar.update if bar else None)
+        joining = _Joining(self._namespace) if held() else None
+        supervisor = Supervisor(self._barrier.fail, [part.update for part in (bar, joining) if part is not None])
         find_pools()
         try:
             for rank in range(self.size):
@@ -196,7 +202,11 @@ class Team:
         except BaseException:
             supervisor.stop()
             raise
-        results, leftovers = supervisor.wait()
+        try:
+            results, leftovers = supervisor.wait()
+        finally:
+            if joining is not None:
+                joining.end()
         for sentence in leftovers:
             warnings.warn(f"{sentence}: it was released", RuntimeWarning, stacklevel=4)
         return results
@@ -226,7 +236,7 @@ class Team:
         """Remove arrays and locks by name, or all; memory goes when nobody has it mapped."""
         for name in which or tuple(self._resources):
             unlink_in(self._namespace, name)
-            del self._resources[name]
+            self._resources.pop(name, None)
 
     def terminate(self) -> None:
         """Remove everything the team has in shared memory; may be called again."""
@@ -287,11 +297,11 @@ def _work(descriptor: int, task: _Task) -> None:
     barrier = Barrier(namespace)
     try:
         report = Report(task.function(worker, *task.args))
-        barrier.finish()
+        barrier.finish(task.rank)
     except SystemExit as request:
         if request.code in (None, 0):
             report = Report()
-            barrier.finish()
+            barrier.finish(task.rank)
         else:
             report = _failed(request, barrier)
     except BaseException as error:
@@ -346,8 +356,7 @@ def _inside(call: str) -> Worker:
 
 def _exact_size(size: int | None) -> int:
     if size is None:
-        wish = os.environ.get("PYDSM_WORKERS")
-        size = int(wish) if wish else available_cpus()
+        size = _wished_size() or available_cpus()
     try:
         exact = operator.index(size)
     except TypeError:
@@ -359,6 +368,21 @@ def _exact_size(size: int | None) -> int:
     return exact
 
 
+def _exact_seed(seed: int) -> int:
+    if not hasattr(seed, "__index__") or operator.index(seed) < 0:
+        raise TypeError(f"seed is an int from 0, not {seed!r}")
+    return operator.index(seed)
+
+
+def _wished_size() -> int | None:
+    wish = os.environ.get("PYDSM_WORKERS")
+    if not wish:
+        return None
+    if not wish.isdecimal() or int(wish) < 1:
+        raise ValueError(f"PYDSM_WORKERS (pydsm run -n) is a number of workers from 1, not {wish!r}")
+    return int(wish)
+
+
 def _check_picklable(function: Callable[..., Any], args: tuple[Any, ...], start: str) -> None:
     try:
         pickle.dumps((function, args))
@@ -367,6 +391,26 @@ def _check_picklable(function: Callable[..., Any], args: tuple[Any, ...], start:
             f"under start={start!r} the function and its arguments must pickle, but {error}; "
             "define the function at the top of a module, or use start='fork'"
         ) from None
+
+
+class _Joining:
+    """A parent that holds rows while its workers run: it waits for them, and says so.
+
+    Without this a worker that wants those rows would wait for ever; so it is a deadlock
+    that the worker can prove.
+    """
+
+    def __init__(self, namespace: Namespace) -> None:
+        self._slots, self._slot = namespace.slots, namespace.join() - 1
+        self._slots.begin_wait(self._slot, JOIN, 0)
+
+    def update(self, alive: Iterable[int]) -> None:
+        """Look which workers still run."""
+        self._slots.block_on(self._slot, sum(1 << rank for rank in alive))
+
+    def end(self) -> None:
+        """Wait no longer."""
+        self._slots.end_wait(self._slot)
 
 
 class _Bar:
@@ -382,10 +426,14 @@ class _Bar:
             monitor_interval = 0  # no thread of its own: the supervisor refreshes it
 
         self._team = team
+        self._next = 0.0
         self._bar = Bar(total=0)
 
-    def update(self) -> None:
-        """Read the workers' counts."""
+    def update(self, alive: Iterable[int] = ()) -> None:
+        """Read the workers' counts, ten times a second at most."""
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + _BAR_SECONDS
         slots, ranks = self._team._namespace.slots, range(self._team.size)
         self._bar.total = sum(slots.get(rank, Slot.TOTAL) for rank in ranks) or None
         self._bar.n = sum(slots.get(rank, Slot.DONE) for rank in ranks)
@@ -393,5 +441,6 @@ class _Bar:
 
     def close(self) -> None:
         """Show the last count and let the bar stand."""
+        self._next = 0.0
         self.update()
         self._bar.close()

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from pydsm.array import GlobalArray
+from pydsm.array import GlobalArray, attach
 from pydsm.core.layout import Slot
-from pydsm.errors import UnknownNameError
+from pydsm.sync import locksegment
 from pydsm.sync.barrier import Barrier
-from pydsm.sync.lock import Lock
+from pydsm.sync.lock import Lock, attach_lock
 from pydsm.sync.namespace import Namespace
 
 if TYPE_CHECKING:
@@ -61,11 +62,7 @@ class Worker:
         self._random: np.random.Generator | None = None
 
     def __getitem__(self, name: str) -> Any:
-        try:
-            return self.resources[name]
-        except KeyError:
-            known = ", ".join(map(repr, self.resources)) or "nothing"
-            raise UnknownNameError(f"this team has no array or lock {name!r}; it has {known}") from None
+        return self.resources[name] if name in self.resources else find(self._namespace, name)
 
     def __repr__(self) -> str:
         return f"<worker {self.rank} of {self.size}>"
@@ -116,8 +113,19 @@ class Worker:
             slots.set(slot, Slot.DONE, done + count)
 
 
+def find(namespace: Namespace, name: str) -> GlobalArray | Lock:
+    """Return an array or a lock that some worker made, by name."""
+    header, _ = locksegment.attach(namespace, name)
+    if header.description.shape:
+        return attach(f"{namespace.name}/{name}")
+    return attach_lock(namespace.name, name)
+
+
 def share_of(n: int, rank: int, size: int) -> range:
     """Return the `rank`-th of `size` nearly equal shares of ``range(n)``."""
+    if not hasattr(n, "__index__"):
+        raise TypeError(f"a number of things to split is an int, not {n!r}")
+    n = operator.index(n)
     if n < 0:
         raise ValueError(f"a number of things to split is 0 or more, not {n}")
     return range(rank * n // size, (rank + 1) * n // size)

@@ -300,6 +300,7 @@ def test_a_plain_dtype_can_be_attached_with_shared_array_alone() -> None:
         (("x", 3, object), TypeError, "one process only"),
         (("x", 3, np.dtype([("o", object)])), TypeError, "one process only"),
         (("x", 3, "V0"), TypeError, "no bytes"),
+        (("x", 3, str), TypeError, "strings need a length"),
         (("x", 3, "nonsense"), TypeError, "nonsense"),
         (("x", 1 << 45), MemoryError, "does not fit"),
         (("x", (1 << 40, 1 << 40)), MemoryError, "larger than any memory"),

@@ -112,6 +112,29 @@ def test_split_indices_is_shuffled_anew_and_reproducible() -> None:
     assert orders(1) == [first, second] != orders(2)
 
 
+def test_split_indices_follows_numpys_seed_as_the_original_did() -> None:
+    def program(res):
+        mine = pydsm.Cluster.splitIndices(12, res["id"])
+        res["order"][6 * res["id"] : 6 * res["id"] + 6] = mine
+
+    def order(seed: int) -> list[int]:
+        with pydsm.Cluster(2) as cluster:
+            order = cluster.createShared("order", 12, int)
+            np.random.seed(seed)
+            cluster.runProcesses(program)
+            return order.tolist()
+
+    assert order(0) == order(0) != order(1)
+
+
+def test_names_may_be_spelt_as_shared_array_wants_them() -> None:
+    with pydsm.Cluster(1) as cluster:
+        A = cluster.createShared("shm://A", 3)
+        assert pydsm.Cluster.getShared("shm://A") is A
+        cluster.runProcesses(lambda res: pydsm.Cluster.getShared("shm://A").__setitem__(1, 7))
+        assert A[1] == 7
+
+
 def test_get_shared_works_in_the_parent_too() -> None:
     with pydsm.Cluster(1) as cluster:
         A = cluster.createShared("A", 3)

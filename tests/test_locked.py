@@ -181,9 +181,9 @@ def test_a_timeout_covers_all_stripes_together(A: pydsm.GlobalArray) -> None:
         assert time.monotonic() - start < 5
 
 
-@pytest.mark.parametrize("timeout", [-1, float("nan"), "soon"])
-def test_a_timeout_is_a_number_of_seconds(A: pydsm.GlobalArray, timeout: object) -> None:
-    with pytest.raises(ValueError, match=r"timeout|could not convert"), A.locked(1, timeout=timeout):
+@pytest.mark.parametrize(("timeout", "error"), [(-1, ValueError), (float("nan"), ValueError), ("1", TypeError)])
+def test_a_timeout_is_a_number_of_seconds(A: pydsm.GlobalArray, timeout: object, error: type[Exception]) -> None:
+    with pytest.raises(error, match="timeout is a number"), A.locked(1, timeout=timeout):
         pass
 
 
@@ -325,7 +325,7 @@ def test_deadlock_between_threads_names_the_cycle(A: pydsm.GlobalArray) -> None:
         thread.join(20)
     assert len(errors) == 1  # one gives up, the other goes on
     assert len(errors[0].cycle) == 2
-    assert "which waits for" in str(errors[0])
+    assert str(errors[0]).count("waits at row") == 2
     assert is_free(A)
 
 

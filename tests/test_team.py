@@ -166,7 +166,7 @@ def test_a_barrier_that_a_returned_worker_cannot_reach_breaks() -> None:
             worker.barrier()
 
     with pydsm.Team(3) as team:
-        with pytest.raises(pydsm.WorkerError, match="1 of 3 workers returned without coming") as caught:
+        with pytest.raises(pydsm.WorkerError, match="rank 0 returned without coming") as caught:
             team.run(program)
         assert isinstance(caught.value.__cause__, pydsm.BrokenBarrierError)
         assert isinstance(caught.value.__cause__, threading.BrokenBarrierError)
@@ -187,9 +187,23 @@ def test_a_barrier_and_a_lock_in_a_cycle_are_a_deadlock() -> None:
 
     with pydsm.Team(2) as team:
         team.array("A", 2, int)
-        with pytest.raises(pydsm.WorkerError, match="DeadlockError") as caught:
+        with pytest.raises(pydsm.WorkerError, match="waits at the barrier for rank 1") as caught:
             team.run(program)
         assert caught.value.rank == 1
+
+
+def test_rows_that_the_parent_holds_during_a_run_are_a_deadlock() -> None:
+    def program(worker: pydsm.Worker) -> None:
+        with worker["A"].locked(0):
+            pass
+
+    with pydsm.Team(2) as team:
+        A = team.array("A", 2, int)
+        with A.locked(0), pytest.raises(pydsm.WorkerError, match="waits for the end of the run") as caught:
+            team.run(program)
+        assert isinstance(caught.value.__cause__, pydsm.DeadlockError)
+        with A.locked(1):  # a row that nobody wants is no deadlock
+            team.run(program)
 
 
 def test_a_barrier_does_not_burn_cpu() -> None:
@@ -271,7 +285,12 @@ def test_workers_can_make_and_attach_arrays_of_their_team() -> None:
 
     with pydsm.Team(2) as team:
         assert team.run(program) == [5, 5]
+        assert team.run(lambda worker: int(worker["B"][1])) == [5, 5]
+        assert team["B"][1] == 5
         assert pydsm.attach(f"{team.namespace}/B")[1] == 5
+        team.delete("B")
+        with pytest.raises(KeyError, match="no array or lock 'B'"):
+            team["B"]
 
 
 @pytest.mark.parametrize(
@@ -293,7 +312,7 @@ def test_calls_that_need_a_worker_say_so_outside_of_one() -> None:
         for call in (team.barrier, lambda: team.split(3)):
             with pytest.raises(RuntimeError, match="needs a worker"):
                 call()
-        with pytest.raises(KeyError, match="it has nothing"):
+        with pytest.raises(KeyError, match="which has nothing"):
             team["A"]
         with pytest.raises(TypeError, match="function first"):
             team.run(3)

@@ -22,16 +22,30 @@ __all__ = ["ArrayInfo", "NamespaceInfo", "take_inventory"]
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """Who holds rows, or waits for them; `rows` are pairs of start and stop, of a lock none."""
+
+    who: str
+    shared: bool
+    rows: list[list[int]]
+
+    def __str__(self) -> str:
+        parts = [f"{start}" if stop == start + 1 else f"{start}-{stop - 1}" for start, stop in self.rows]
+        mode = "shared" if self.shared else "exclusive"
+        return f"{self.who}: {mode}" + (f" rows {', '.join(parts)}" if parts else "")
+
+
+@dataclass(frozen=True, slots=True)
 class ArrayInfo:
     """An array (or a named lock, whose shape is empty) and who is at its rows."""
 
     name: str
-    shape: tuple[int, ...]
+    shape: list[int]
     dtype: str
     nbytes: int
     stripes: int
-    holders: list[str]
-    waiters: list[str]
+    holders: list[Hold]
+    waiters: list[Hold]
     problem: str | None = None
 
 
@@ -84,30 +98,32 @@ def _array(namespace: Namespace, name: str) -> ArrayInfo:
     description, table = header.description, locks.policy
     assert isinstance(table, LockTable)
     dtype = description.numpy_dtype()
+    exclusive, shared = table.held_stripes()
     return ArrayInfo(
         name,
-        description.shape,
+        list(description.shape),
         str(dtype),
         math.prod(description.shape) * dtype.itemsize if description.shape else 0,
         header.stripes,
-        _holders(table, locks),
-        [f"{namespace.slots.name(slot)}: {table.what_is(stripe)}" for slot, stripe in table.waiting_for()],
+        _holders(table, locks, exclusive, shared=False) + _holders(table, locks, shared, shared=True),
+        [
+            Hold(namespace.slots.name(slot), is_shared, table.rows_of(stripe, stripe + 1))
+            for slot, stripe, is_shared in table.waiting_for()
+        ],
     )
 
 
-def _holders(table: LockTable, locks: StripeLocks) -> list[str]:
-    """Return a line for each holder with all the rows it has, neighbours joined."""
-    exclusive, shared = table.held_stripes()
+def _holders(table: LockTable, locks: StripeLocks, stripes: list[int], *, shared: bool) -> list[Hold]:
+    """Return for each holder all the rows it has, neighbours joined."""
     by_holder: dict[str, list[int]] = {}
-    for stripe in sorted({*exclusive, *shared}):
-        for who in table.holders(locks, stripe):
+    for stripe in stripes:
+        for who in table.holders(locks, stripe, shared=shared):
             by_holder.setdefault(who, []).append(stripe)
-    lines = []
-    for who, stripes in by_holder.items():
-        runs = intervals_of(stripes, table.stripes).tolist()
-        lines.append(f"{who}: {', '.join(table.what_is(start, stop) for start, stop in runs)}")
-    return lines
+    return [
+        Hold(who, shared, [rows for run in intervals_of(held, table.stripes).tolist() for rows in table.rows_of(*run)])
+        for who, held in by_holder.items()
+    ]
 
 
 def _unknown(name: str, problem: str) -> ArrayInfo:
-    return ArrayInfo(name, (), "", 0, 0, [], [], problem)
+    return ArrayInfo(name, [], "", 0, 0, [], [], problem)

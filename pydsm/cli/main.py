@@ -10,6 +10,7 @@ import runpy
 import sys
 from collections.abc import Sequence
 
+import pydsm
 from pydsm.cli.inventory import ArrayInfo, NamespaceInfo, take_inventory
 from pydsm.errors import PydsmError
 from pydsm.ipc import catalog
@@ -22,7 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="pydsm", description="Shared NumPy arrays with region locks: look at what exists, clean up, run programs."
     )
-    commands = parser.add_subparsers(required=True, metavar="command")
+    parser.add_argument("--version", action="version", version=f"pydsm {pydsm.__version__}")
+    commands = parser.add_subparsers(metavar="command")
 
     listing = commands.add_parser("ls", help="list namespaces, their arrays, locks, holders and waiters")
     listing.add_argument("--json", action="store_true", help="print JSON instead of a table")
@@ -39,6 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run.set_defaults(command=_run)
 
     options = parser.parse_args(arguments)
+    if not hasattr(options, "command"):
+        parser.print_help()
+        return 0
     try:
         code: int = options.command(options)
     except PydsmError as error:
@@ -64,6 +69,9 @@ def _ls(options: argparse.Namespace) -> int:
         return 1
     console = Console()
     for namespace in inventory:
+        if not namespace.arrays:
+            console.print(Text(f"{_headline(namespace)}; no arrays", style="bold"))
+            continue
         table = Table(title=Text(_headline(namespace)), title_justify="left", title_style="bold")
         for column in ("name", "shape", "dtype", "size", "stripes", "held by", "waiting"):
             table.add_column(column, justify="right" if column in ("size", "stripes") else "left")
@@ -80,16 +88,16 @@ def _headline(namespace: NamespaceInfo) -> str:
 
 def _cells(array: ArrayInfo) -> list[str]:
     if array.problem is not None:
-        return [array.name, array.problem, "", "", "", "", ""]
-    is_lock = array.shape == ()
+        return [array.name, "-", "-", "-", "-", array.problem, "-"]
+    is_lock = not array.shape
     return [
         array.name,
-        "lock" if is_lock else " x ".join(map(str, array.shape)),
+        "named lock" if is_lock else " x ".join(map(str, array.shape)),
         "" if is_lock else array.dtype,
         "" if is_lock else _size(array.nbytes),
         str(array.stripes),
-        "\n".join(array.holders) or "-",
-        "\n".join(array.waiters) or "-",
+        "\n".join(map(str, array.holders)) or "-",
+        "\n".join(map(str, array.waiters)) or "-",
     ]
 
 

@@ -137,9 +137,20 @@ def _fork_quietly() -> int:
 
 
 def _spawned(parent: int, writer: Any, main: Callable[..., None], args: tuple[Any, ...]) -> None:
-    if os.getppid() == parent:  # under forkserver it is not
+    if os.getppid() == parent:
         _die_with(parent)
+    else:  # the fork server started us, and outlives the parent
+        threading.Thread(target=_watch_parent, daemon=True).start()
     main(writer.fileno(), *args)
+
+
+def _watch_parent() -> None:
+    from multiprocessing import connection, parent_process
+
+    parent = parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _leave(code: int) -> None:

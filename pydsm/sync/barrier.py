@@ -21,6 +21,7 @@ _SPINS: Final = 1000  # some ten microseconds, and only where every worker has a
 _FIRST_PARK: Final = 0.02
 _LAST_PARK: Final = 0.1
 _FAILED: Final = 1
+_NEVER: Final = 2**63
 
 
 class Barrier:
@@ -66,9 +67,10 @@ class Barrier:
         self._words.store(Team.BROKEN, _FAILED)
         self._wake_parked()
 
-    def finish(self) -> None:
-        """Say that one worker will not come any more."""
-        self._words.add(Team.FINISHED, 1)
+    def finish(self, rank: int) -> None:
+        """Say that a worker will not come any more."""
+        self._namespace.slots.set(rank, Slot.BARRIER, _NEVER)
+        self._words.store(Team.FINISHED, 1)
         self._wake_parked()
 
     def _wake_parked(self) -> None:
@@ -99,11 +101,11 @@ class Barrier:
     def _check(self) -> None:
         if self._words.load(Team.BROKEN):
             raise BrokenBarrierError("the barrier is broken: a worker failed or was interrupted in it")
-        returned = self._words.load(Team.FINISHED)
-        if returned:
-            raise BrokenBarrierError(
-                f"the barrier can never be complete: {returned} of {self._size} workers returned without coming"
-            )
+        if self._words.load(Team.FINISHED):
+            slots = self._namespace.slots
+            gone = [str(rank) for rank in range(self._size) if slots.get(rank, Slot.BARRIER) == _NEVER]
+            who = f"rank {', '.join(gone)}"
+            raise BrokenBarrierError(f"the barrier can never be complete: {who} returned without coming")
 
     def _absent(self, generation: int) -> int:
         came = generation + 1

@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pydsm.core.layout import Slot
-from pydsm.sync.slots import BARRIER, SlotTable, bits_of
+from pydsm.sync.slots import BARRIER, JOIN, SlotTable, bits_of
 
 __all__ = ["Suspicion", "find_cycle", "suspect"]
 
@@ -43,7 +43,7 @@ class Suspicion:
 
     def victim(self, slots: SlotTable) -> int:
         """Return the member that has to give up."""
-        waiters = [slot for slot in self.cycle if slots.get(slot, Slot.KIND) != BARRIER]
+        waiters = [slot for slot in self.cycle if slots.get(slot, Slot.KIND) not in (BARRIER, JOIN)]
         return max(waiters or self.cycle)
 
 

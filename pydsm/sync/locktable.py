@@ -15,6 +15,7 @@ else for as long as that takes.
 from __future__ import annotations
 
 import math
+import numbers
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -27,7 +28,7 @@ from pydsm.ipc.cpus import available_cpus
 from pydsm.native import StripeLocks, Words
 from pydsm.sync import deadlock
 from pydsm.sync.namespace import Namespace
-from pydsm.sync.slots import EXCLUSIVE, SHARED, bits_of
+from pydsm.sync.slots import BARRIER, EXCLUSIVE, JOIN, SHARED, bits_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,10 +57,12 @@ class LockStatistics:
     held_shared: int
 
 
-def deadline_of(timeout: float | None) -> float | None:
+def deadline_of(timeout: Any) -> float | None:
     """Return when `timeout` seconds from now will be on the monotonic clock."""
     if timeout is None:
         return None
+    if not isinstance(timeout, numbers.Real):
+        raise TypeError(f"timeout is a number of seconds, or None for ever, not {timeout!r}")
     seconds = float(timeout)
     if math.isnan(seconds) or seconds < 0:
         raise ValueError(f"timeout is a number of seconds from 0, or None for ever, not {timeout!r}")
@@ -173,9 +176,12 @@ class LockTable:
 
     # -- for people --------------------------------------------------------------
 
-    def holders(self, locks: StripeLocks, stripe: int) -> list[str]:
-        """Return who holds the stripe."""
-        return [self.namespace.slots.name(slot) for slot in bits_of(self._holding(locks, stripe))]
+    def holders(self, locks: StripeLocks, stripe: int, *, shared: bool | None = None) -> list[str]:
+        """Return who holds the stripe, in one of the modes or in both."""
+        holding = self._holding(locks, stripe)
+        if shared is not None:
+            holding &= locks.sharers(stripe) if shared else ~locks.sharers(stripe)
+        return [self.namespace.slots.name(slot) for slot in bits_of(holding)]
 
     def settle(self, locks: StripeLocks) -> None:
         """Add this process's counts to the array's totals."""
@@ -211,18 +217,26 @@ class LockTable:
         lots = np.bitwise_or.reduce(self._lots.reshape(-1, LINE), axis=0)
         return [64 * word + bit for word, bits in enumerate(lots.tolist()) for bit in bits_of(bits)]
 
-    def what_is(self, stripe: int, stop_stripe: int | None = None) -> str:
-        """Return the rows that a stripe (or several) guards, as text."""
+    def what_is(self, stripe: int) -> str:
+        """Return the rows that a stripe guards, as text."""
         if not self._is_array:
             return "the lock"
-        start = stripe * self._block
-        stop = min((stripe + 1 if stop_stripe is None else stop_stripe) * self._block, self._rows)
+        start, stop = self.rows_of(stripe, stripe + 1)[0]
         return f"row {start}" if stop == start + 1 else f"rows {start} to {stop - 1}"
 
-    def waiting_for(self) -> list[tuple[int, int]]:
-        """Return who waits for a stripe of this array, as pairs of a slot and a stripe."""
-        targets = [(slot, self.namespace.slots.get(slot, Slot.TARGET)) for slot in self.waiting()]
-        return [(slot, target & 0xFFFFFFFF) for slot, target in targets if target >> 32 == self.array_id]
+    def rows_of(self, start: int, stop: int) -> list[list[int]]:
+        """Return the rows that neighbouring stripes guard, as one pair; none for a lock."""
+        return [[start * self._block, min(stop * self._block, self._rows)]] if self._is_array else []
+
+    def waiting_for(self) -> list[tuple[int, int, bool]]:
+        """Return who waits for which stripe of this array, and whether to share it."""
+        slots = self.namespace.slots
+        targets = [(slot, slots.get(slot, Slot.TARGET)) for slot in self.waiting()]
+        return [
+            (slot, target & 0xFFFFFFFF, slots.get(slot, Slot.KIND) == SHARED)
+            for slot, target in targets
+            if target >> 32 == self.array_id
+        ]
 
     def evict(self, locks: StripeLocks, slots: range) -> list[str]:
         """Release what ended workers still hold; return a sentence for each."""
@@ -232,7 +246,7 @@ class LockTable:
             for slot in bits_of(self._holding(locks, stripe)):
                 if slot in slots:
                     locks.evict(stripe, slot + 1)
-                    evicted.append(f"{self.namespace.slots.name(slot)} ended holding {self._what(stripe)}")
+                    evicted.append(f"{self.namespace.slots.name(slot)} ended holding {self.full_name(stripe)}")
         return evicted
 
     def _holding(self, locks: StripeLocks, stripe: int) -> int:
@@ -245,7 +259,8 @@ class LockTable:
             return 1 << holder - 1
         return 0 if shared else locks.sharers(stripe) & ~(1 << me - 1)
 
-    def _what(self, stripe: int) -> str:
+    def full_name(self, stripe: int) -> str:
+        """Return the rows that a stripe guards with the array's name, or the lock's name."""
         return f"{self.what_is(stripe)} of array {self.name!r}" if self._is_array else f"lock {self.name!r}"
 
     def _timeout(self, owner: object, locks: StripeLocks, stripe: int, me: int) -> LockTimeoutError:
@@ -270,7 +285,18 @@ class LockTable:
                 )
 
     def _deadlock(self, owner: object, cycle: tuple[int, ...]) -> DeadlockError:
+        named = [self.namespace.slots.name(slot) for slot in cycle]
+        links = [
+            f"{who} waits {self._wait_of(slot)} for {whom}"
+            for slot, who, whom in zip(cycle, named, named[1:] + named[:1], strict=True)
+        ]
+        return DeadlockError(f"deadlock at {owner!r}: {'; '.join(links)}", cycle=named)
+
+    def _wait_of(self, slot: int) -> str:
+        """Return what a participant waits for, as far as this process knows it."""
         slots = self.namespace.slots
-        named = [slots.name(slot) for slot in cycle]
-        ring = ", which waits for ".join([*named, named[0]])
-        return DeadlockError(f"{owner!r} would never be had: {ring}", cycle=named)
+        kind, target = slots.get(slot, Slot.KIND), slots.get(slot, Slot.TARGET)
+        if kind in (BARRIER, JOIN):
+            return "at the barrier" if kind == BARRIER else "for the end of the run, that is"
+        locks = self.namespace.lock_words.get(target >> 32)
+        return f"at {locks.policy.full_name(target & 0xFFFFFFFF)}" if locks is not None else "at a lock"

@@ -16,11 +16,12 @@ from typing import Final
 from pydsm.core.layout import MAX_SLOTS, Slot, slot_word
 from pydsm.native import Words
 
-__all__ = ["BARRIER", "EXCLUSIVE", "SHARED", "SlotTable", "bits_of"]
+__all__ = ["BARRIER", "EXCLUSIVE", "JOIN", "SHARED", "SlotTable", "bits_of"]
 
 EXCLUSIVE: Final = 1
 SHARED: Final = 2
 BARRIER: Final = 3
+JOIN: Final = 4
 """Kinds of waits."""
 
 _BLOCKER_WORDS: Final = MAX_SLOTS // 64

@@ -18,18 +18,19 @@ def test_ls_shows_arrays_holders_and_waiters(capsys: pytest.CaptureFixture[str])
         team.lock("L")
         with A.locked([2, 3, 7]):
             assert main(["ls"]) == 0
-            shown = capsys.readouterr().out
+            shown = capsys.readouterr().out.replace("│", " ")
             assert main(["ls", "--json"]) == 0
             listed = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
         assert team.namespace in shown
         assert "10 x 3" in shown
         assert "datetime64[s]" in shown
-    entry = listed[team.namespace] if team.closed is False else next(iter(listed.values()))
-    array = next(item for entry in listed.values() for item in entry["arrays"] if item["name"] == "A")
+    entry = listed[team.namespace]
+    array = next(item for item in entry["arrays"] if item["name"] == "A")
     assert entry["live"]
     assert array["shape"] == [10, 3]
     assert array["nbytes"] == 120
-    assert [holder.split(": ")[1] for holder in array["holders"]] == ["rows 2 to 3, row 7"]
+    assert [(holder["shared"], holder["rows"]) for holder in array["holders"]] == [(False, [[2, 4], [7, 8]])]
+    assert "exclusive rows 2-3, 7" in " ".join(shown.split())
 
 
 def test_clean_removes_what_is_stale_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
@@ -59,6 +60,14 @@ def test_run_sets_the_number_of_workers(tmp_path) -> None:
 def test_a_missing_program_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "nowhere.py"]) == 2
     assert "no program 'nowhere.py'" in capsys.readouterr().err
+
+
+def test_no_command_is_the_help_and_the_version_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    assert "usage: pydsm" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert pydsm.__version__ in capsys.readouterr().out
 
 
 def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
