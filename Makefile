@@ -1,7 +1,8 @@
 # Everything runs in .venv, which is made on first use.  PYTHON picks the interpreter.
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := setup.py pyproject.toml $(wildcard pydsm/native/*.pyx pydsm/native/*.h)
+NATIVE := setup.py pyproject.toml $(wildcard pydsm/native/*.pyx pydsm/native/*.h)
+SOURCES := $(NATIVE) $(shell find pydsm -name '*.py')
 
 .PHONY: demo test check examples bench clean
 
@@ -29,10 +30,10 @@ clean:
 
 .venv/installed: .venv/bin/python $(SOURCES)
 	@echo "setting up .venv (most of a minute the first time) ..."
-	$(BIN)/pip install --quiet --editable '.[cli,progress,examples]'
+	$(BIN)/pip install --quiet '.[cli,progress,examples]'
 	touch $@
 
-.venv/developer: .venv/bin/python $(SOURCES)
+.venv/developer: .venv/bin/python $(NATIVE)
 	@echo "setting up .venv for development ..."
 	$(BIN)/pip install --quiet --editable '.[dev]'
-	touch $@ .venv/installed
+	touch .venv/installed $@

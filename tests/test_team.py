@@ -408,6 +408,39 @@ def test_ctrl_c_ends_everything_and_leaves_nothing(body: str) -> None:
     assert not [file for file in os.listdir("/dev/shm") if namespace in file]
 
 
+ORPHANED = """
+import os, sys, time, pydsm
+def busy(worker):
+    print(os.getpid(), flush=True)
+    while True:
+        time.sleep(0.01)
+if __name__ == "__main__":
+    with pydsm.Team(2, start=sys.argv[1], namespace=sys.argv[2]) as team:
+        team.run(busy)
+"""
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_workers_do_not_outlive_a_killed_parent(start: str, tmp_path) -> None:
+    from pydsm.core import names
+    from pydsm.ipc import catalog
+
+    path, namespace = tmp_path / "orphaned.py", names.new_namespace()
+    path.write_text(ORPHANED)
+    program = subprocess.Popen([sys.executable, str(path), start, namespace], stdout=subprocess.PIPE, text=True)
+    assert program.stdout is not None
+    for _ in range(2):
+        assert program.stdout.readline().strip().isdecimal()
+    program.kill()
+    program.wait()
+    program.stdout.read()  # ends when the last worker has
+    program.stdout.close()
+    deadline = time.monotonic() + 20
+    while catalog.is_live(namespace) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert catalog.reclaim(namespace)
+
+
 def test_prints_of_workers_are_not_lost_or_doubled() -> None:
     program = """
 import pydsm
