@@ -411,7 +411,7 @@ def test_ctrl_c_ends_everything_and_leaves_nothing(body: str) -> None:
 ORPHANED = """
 import os, sys, time, pydsm
 def busy(worker):
-    print(os.getpid(), flush=True)
+    os.write(1, b"%d\\n" % os.getpid())  # in one piece
     while True:
         time.sleep(0.01)
 if __name__ == "__main__":
