@@ -429,12 +429,14 @@ def test_workers_do_not_outlive_a_killed_parent(start: str, tmp_path) -> None:
     path.write_text(ORPHANED)
     program = subprocess.Popen([sys.executable, str(path), start, namespace], stdout=subprocess.PIPE, text=True)
     assert program.stdout is not None
-    for _ in range(2):
-        assert program.stdout.readline().strip().isdecimal()
-    program.kill()
-    program.wait()
-    program.stdout.read()  # ends when the last worker has
-    program.stdout.close()
+    with program.stdout:
+        try:
+            for _ in range(2):
+                assert program.stdout.readline().strip().isdecimal()
+        finally:
+            program.kill()
+            program.wait()
+        program.stdout.read()  # ends when the last worker has
     deadline = time.monotonic() + 20
     while catalog.is_live(namespace) and time.monotonic() < deadline:
         time.sleep(0.01)
