@@ -170,6 +170,7 @@ class GlobalArray(np.ndarray[Any, np.dtype[Any]]):
             (table.namespace.name, table.name, table.array_id),
             (offset, self.shape, self.strides, self.dtype),
             self.flags.writeable,
+            _is_mapped_readonly(root),
         )
 
     def __copy__(self) -> NDArray[Any]:  # type: ignore[override]
@@ -235,7 +236,7 @@ def create(
     dtype : dtype
         Anything of fixed size; no object arrays.
     stripes : int, optional
-        How many lock words to spread over the rows, one per row up to 1024 unless given.
+        How many lock words to spread over the rows, one per row up to 512 unless given.
     access : {"open", "guarded"}
         ``"guarded"``: the array itself is read-only, in every process; only the view that
         ``with A.locked(rows) as view`` gives can be written.
@@ -447,6 +448,10 @@ def _is_shared(array: GlobalArray) -> bool:
     return getattr(_root(array), "_rows", None) is not None
 
 
+def _is_mapped_readonly(root: GlobalArray) -> bool:
+    return root.base is not None and not root.base.flags.writeable
+
+
 def _address(array: GlobalArray) -> int:
     address: int = array.__array_interface__["data"][0]
     return address
@@ -496,12 +501,13 @@ def _restore(
     where: tuple[str, str, int],
     view: tuple[int, tuple[int, ...], tuple[int, ...], np.dtype[Any]],
     writeable: bool,
+    readonly: bool,
 ) -> GlobalArray:
     """Make the array or view that a pickled handle stands for."""
-    root = _attached.get(where)
+    root = None if readonly else _attached.get(where)
     if root is None:
         namespace, name, array_id = where
-        root = _root(_array(_memory.attach(Namespace.open(namespace), name, readonly=False), readonly=False))
+        root = _root(_array(_memory.attach(Namespace.open(namespace), name, readonly=readonly), readonly=readonly))
         if root._table.array_id != array_id:
             raise SegmentError(f"array {name!r} was removed and made anew since this handle was pickled")
     offset, shape, strides, dtype = view

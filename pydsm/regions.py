@@ -6,22 +6,17 @@ two workers that ask for the same regions in any order never wait for each other
 
 from __future__ import annotations
 
-import contextlib
-import time
-from types import TracebackType
-from typing import Any
-
 import numpy as np
 
 from pydsm.array import GlobalArray
 from pydsm.core.region import RowKey
-from pydsm.native import Region
+from pydsm.native import Region, RegionGroup
 from pydsm.sync.locktable import LockTable, deadline_of
 
-__all__ = ["Regions", "locked"]
+__all__ = ["locked"]
 
 
-def locked(*regions: tuple[GlobalArray, RowKey], timeout: float | None = None, fence: bool = False) -> Regions:
+def locked(*regions: tuple[GlobalArray, RowKey], timeout: float | None = None, fence: bool = False) -> RegionGroup:
     """Hold rows of several arrays while inside ``with``.
 
     Parameters
@@ -35,7 +30,7 @@ def locked(*regions: tuple[GlobalArray, RowKey], timeout: float | None = None, f
 
     Returns
     -------
-    Regions
+    RegionGroup
         A context manager; ``as`` gives a tuple of what each ``A.locked(rows)`` would give.
 
     Raises
@@ -62,39 +57,7 @@ def locked(*regions: tuple[GlobalArray, RowKey], timeout: float | None = None, f
         if not isinstance(pair, tuple) or len(pair) != 2 or not isinstance(pair[0], GlobalArray):
             raise TypeError(f"locked() takes pairs of a GlobalArray and its rows, not {pair!r}")
         parts.append(pair[0].locked(pair[1], fence=fence))
-    return Regions(parts, timeout)
-
-
-class Regions:
-    """Several regions that are entered and left as one."""
-
-    def __init__(self, parts: list[Region], timeout: float | None) -> None:
-        self._parts = parts
-        self._ordered = _in_order(parts)
-        self._timeout = timeout
-        self._stack: contextlib.ExitStack | None = None
-
-    def __enter__(self) -> tuple[Any, ...]:
-        if self._stack is not None:
-            raise RuntimeError("these regions are entered already: call locked() for each with")
-        deadline = deadline_of(self._timeout)
-        with contextlib.ExitStack() as stack:
-            for region in self._ordered:
-                if deadline is not None:
-                    region.timeout = max(0.0, deadline - time.monotonic())
-                stack.enter_context(region)
-            self._stack = stack.pop_all()
-        return tuple(part.open_view() for part in self._parts)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        stack, self._stack = self._stack, None
-        if stack is None:
-            raise RuntimeError("these regions were left without being entered")
-        for part in self._parts:
-            part.close_view()
-        stack.close()
+    return RegionGroup(parts, _in_order(parts), timeout)
 
 
 def _in_order(parts: list[Region]) -> list[Region]:

@@ -24,6 +24,7 @@ from pydsm.ipc.child import START_METHODS, StartMethod, start_child
 from pydsm.ipc.cpus import available_cpus
 from pydsm.native import StripeLocks, held, hold_signals, restore_signals
 from pydsm.supervise import Report, Supervisor
+from pydsm.sync import locksegment
 from pydsm.sync.barrier import Barrier
 from pydsm.sync.lock import Lock, create_lock
 from pydsm.sync.locktable import LockTable
@@ -95,6 +96,7 @@ class Team:
         self._runs = 0
         self._running = False
         self._resources: dict[str, GlobalArray | Lock] = {}
+        self._pid = os.getpid()
         self._namespace = Namespace.create(namespace, size=self.size)
         self._barrier = Barrier(self._namespace)
 
@@ -169,6 +171,8 @@ class Team:
             A worker was killed or left without returning.
         """
         self._check_open("run")
+        if self._pid != os.getpid():
+            raise RuntimeError("a team runs only in the process that made it: its ranks and slots are there")
         if self._running:
             raise RuntimeError("the team runs already: start the next run when this one has returned")
         if not callable(function):
@@ -177,14 +181,15 @@ class Team:
             _check_picklable(function, args, self.start)
         bar = _Bar(self) if progress else None
         self._running = True
+        results = None
         try:
-            return self._run(function, args, bar)
+            results = self._run(function, args, bar)
         finally:
             self._running = False
-            for table, locks in self._tables():  # of workers that were stopped or died
-                table.evict(locks, range(self.size))
+            self._release_dead(failed=results is None)
             if bar is not None:
                 bar.close()
+        return results
 
     def _run(self, function: Callable[..., Any], args: tuple[Any, ...], bar: _Bar | None) -> list[Any]:
         self._runs += 1
@@ -210,6 +215,16 @@ class Team:
         for sentence in leftovers:
             warnings.warn(f"{sentence}: it was released", RuntimeWarning, stacklevel=4)
         return results
+
+    def _release_dead(self, *, failed: bool) -> None:
+        """Release what workers and their threads held when they were stopped or died."""
+        arrays = []
+        if failed:  # also of arrays that only workers know
+            for name in self._namespace.known():
+                with contextlib.suppress(OSError, KeyError):
+                    arrays.append(locksegment.attach(self._namespace, name))
+        for locks in list(self._namespace.lock_words.values()):
+            locks.policy.evict(locks, lambda slot: not self._namespace.is_alive(slot))
 
     def _prepare(self, rank: int, function: Callable[..., Any], args: tuple[Any, ...]) -> _Task:
         for word in (Slot.DONE, Slot.TOTAL, Slot.BARRIER):
@@ -310,7 +325,7 @@ def _work(descriptor: int, task: _Task) -> None:
     for resource in worker.resources.values():
         locks = _locks(resource)
         locks.policy.settle(locks)
-        leftovers += locks.policy.evict(locks, range(task.rank, task.rank + 1))
+        leftovers += locks.policy.evict(locks, task.rank.__eq__)
     report = dataclasses.replace(report, leftovers=tuple(leftovers))
     for stream in (sys.stdout, sys.stderr):
         stream.flush()

@@ -418,6 +418,14 @@ def test_a_stale_handle_says_so() -> None:
     del B
 
 
+def test_a_readonly_attachment_stays_one_through_pickling() -> None:
+    pydsm.create("ro", 4, int, access="guarded")
+    again = pickle.loads(pickle.dumps(pydsm.attach("ro", readonly=True)))
+    with again.locked(1) as row:
+        assert not row.flags.writeable
+    pydsm.unlink("ro")
+
+
 def test_a_readonly_view_stays_readonly_through_pickling(A: pydsm.GlobalArray) -> None:
     view = A[1:3]
     view.flags.writeable = False

@@ -144,6 +144,32 @@ def test_a_lock_held_by_a_killed_worker_is_free_for_the_next_run() -> None:
             pass
 
 
+def test_rows_of_an_array_that_only_a_killed_worker_knew_are_free_again() -> None:
+    def die(worker: pydsm.Worker) -> None:
+        pydsm.create("C", 2, int).locked(0).__enter__()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def use(worker: pydsm.Worker) -> bool:
+        with pydsm.attach("C").locked(0, timeout=5):
+            return True
+
+    with pydsm.Team(1) as team:
+        with pytest.raises(pydsm.WorkerDiedError):
+            team.run(die)
+        assert team.run(use) == [True]
+
+
+def test_a_team_runs_only_in_the_process_that_made_it() -> None:
+    with pydsm.Team(1) as team, pytest.raises(pydsm.WorkerError, match="only in the process that made it"):
+        team.run(lambda worker: team.run(programs.rank_and_size))
+
+
+def test_workers_that_return_right_after_a_barrier_do_not_break_it() -> None:
+    with pydsm.Team(4) as team:
+        for _ in range(300):
+            team.run(lambda worker: worker.barrier())
+
+
 def test_what_a_worker_ends_holding_is_released_with_a_warning() -> None:
     def program(worker: pydsm.Worker) -> None:
         worker["L"].acquire()

@@ -22,6 +22,7 @@ A segment gets its name only when it is complete, so there is no half-made state
 from __future__ import annotations
 
 import ast
+import functools
 import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -130,6 +131,11 @@ def names_slot(table: NDArray[np.uint64], slot: int) -> bool:
     )
 
 
+@functools.lru_cache(maxsize=256)
+def _dtype_of(text: str) -> np.dtype[Any]:
+    return np.lib.format.descr_to_dtype(ast.literal_eval(text))
+
+
 @dataclass(frozen=True, slots=True)
 class Description:
     """What an array is, apart from its lock words."""
@@ -144,7 +150,7 @@ class Description:
 
     def numpy_dtype(self) -> np.dtype[Any]:
         """Return the dtype, which the text keeps exactly (fields, byte order, units)."""
-        return np.lib.format.descr_to_dtype(ast.literal_eval(self.dtype))
+        return _dtype_of(self.dtype)
 
     @staticmethod
     def text_of(dtype: np.dtype[Any]) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_STRIPES", "block_size", "stripes_of"]
 
-DEFAULT_STRIPES = 1024
+DEFAULT_STRIPES = 512
 """Most stripes an array gets unless told: docs/locks.md has the measurement."""
 
 
@@ -29,8 +29,8 @@ def block_size(rows: int, stripes: int | None) -> int:
 
     Examples
     --------
-    >>> block_size(1000, None), block_size(10_000, None), block_size(10, 3)
-    (1, 10, 4)
+    >>> block_size(500, None), block_size(10_000, None), block_size(10, 3)
+    (1, 20, 4)
     """
     wanted = DEFAULT_STRIPES if stripes is None else stripes
     return max(1, -(-rows // wanted))

@@ -100,6 +100,10 @@ class LockFile:
         """Take that back."""
         self._lock(fcntl.F_UNLCK, slot, 1)
 
+    def leave_all(self) -> None:
+        """Take part no more, though the file stays open."""
+        self._lock(fcntl.F_UNLCK, *_WHOLE)
+
     def is_held_elsewhere(self, slot: int) -> bool:
         """Say whether a living process other than this one runs the thread in `slot`."""
         request = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, slot, 1, 0)

@@ -13,6 +13,7 @@ SharedArray the very descriptor that was checked.
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import struct
@@ -115,6 +116,7 @@ def _fill(descriptor: int, shape: tuple[int, ...], dtype: np.dtype[Any], content
     return _hand_over(descriptor, readonly=False)
 
 
+@functools.lru_cache(maxsize=256)
 def _footer(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
     size = math.prod(shape) * dtype.itemsize
     head = struct.pack(_HEAD, _MAGIC, size, dtype.num, dtype.itemsize, len(shape))

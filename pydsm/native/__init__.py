@@ -1,10 +1,11 @@
 """The only compiled code: atomic words and the steps of a region lock."""
 
-from pydsm.native.region import Region, Rows, StripeLock, StripeLocks, bind, held, locked
+from pydsm.native.region import Region, RegionGroup, Rows, StripeLock, StripeLocks, bind, forget_identity, held, locked
 from pydsm.native.words import Words, die_with_parent, fence, hold_signals, restore_signals
 
 __all__ = [
     "Region",
+    "RegionGroup",
     "Rows",
     "StripeLock",
     "StripeLocks",
@@ -12,6 +13,7 @@ __all__ = [
     "bind",
     "die_with_parent",
     "fence",
+    "forget_identity",
     "held",
     "hold_signals",
     "locked",

@@ -109,7 +109,7 @@ static inline int dsm_holds(uint64_t *line, uint64_t me) {
  */
 typedef struct { uint64_t space, me, held; } dsm_identity;
 static __thread dsm_identity dsm_self __attribute__((tls_model("initial-exec")));
-static uint64_t dsm_incarnation = 1;
+static uint64_t dsm_incarnation = 1; /* of this process: one more than its parent's */
 
 static void dsm_after_fork(void) {
     dsm_self.space = dsm_self.me = dsm_self.held = 0;

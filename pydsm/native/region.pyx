@@ -42,6 +42,7 @@ cdef extern from "numpy/arrayobject.h":
     ctypedef struct PyArrayObject_fields:
         char *data
         PyObject *base
+        PyObject *weakreflist
     void PyArray_UpdateFlags(cnp.ndarray a, int flags)
     void PyArray_CLEARFLAGS(cnp.ndarray a, int flags)
     void PyArray_ENABLEFLAGS(cnp.ndarray a, int flags)
@@ -95,9 +96,20 @@ cdef extern from *:
         if (Py_TYPE(array) != dsm_array_type && !PyType_IsSubtype(Py_TYPE(array), dsm_array_type)) return NULL;
         return *(PyObject **) ((char *) array + dsm_rows_offset);
     }
+    /* Say whether `view`, which nobody else has, still is what a row of `array` looks like. */
+    static inline int dsm_is_row(PyArrayObject *view, PyArrayObject *array) {
+        int nd = PyArray_NDIM(view);
+        if (Py_TYPE(view) != Py_TYPE(array) || nd != PyArray_NDIM(array) - 1 || PyArray_DESCR(view) != PyArray_DESCR(array))
+            return 0;
+        for (int i = 0; i < nd; i++)
+            if (PyArray_DIM(view, i) != PyArray_DIM(array, i + 1) || PyArray_STRIDE(view, i) != PyArray_STRIDE(array, i + 1))
+                return 0;
+        return 1;
+    }
     """
     int dsm_bind(object type, object member) except -1
     PyObject *dsm_rows(object array)
+    bint dsm_is_row(cnp.ndarray view, cnp.ndarray array)
 
 cnp.import_array()
 dsm_watch_forks()
@@ -119,6 +131,11 @@ def bind(type array_class, member, find_rows, read_irregular):
     global rows_of, read_rows
     dsm_bind(array_class, member)
     rows_of, read_rows = find_rows, read_irregular
+
+
+def forget_identity():
+    """Make this thread ask for its slot again: the one it had is given back."""
+    dsm_self.space = 0
 
 
 def held():
@@ -149,8 +166,10 @@ cdef class StripeLocks:
     cdef Py_ssize_t lot_mask
     cdef uint64_t space
     cdef object keep
-    cdef dict nested
+    cdef dict nested                   # (identity, stripe): how often entered again
+    cdef set pending                   # (identity, stripe): waited for at this moment
     cdef Py_ssize_t nested_total
+    cdef uint64_t incarnation
     cdef object __weakref__
     cdef readonly object policy
     cdef readonly Py_ssize_t stripes
@@ -168,7 +187,15 @@ cdef class StripeLocks:
         self.space = space
         self.policy = policy
         self.spins = spins
-        self.nested = {}
+        self.nested, self.pending = {}, set()
+        self.incarnation = dsm_incarnation
+
+    cdef void own_counts(self):
+        """In a forked child: begin with counts of one's own."""
+        if self.incarnation != dsm_incarnation:
+            self.incarnation = dsm_incarnation
+            self.nested, self.pending = {}, set()
+            self.nested_total = 0
 
     cdef inline uint64_t *line(self, Py_ssize_t stripe) noexcept:
         return self.words + stripe * DSM_LINE_WORDS
@@ -207,8 +234,11 @@ cdef class StripeLocks:
     cdef int take_slowly(self, object owner, Py_ssize_t stripe, uint64_t me, bint shared, object deadline,
                          int outcome) except -1:
         cdef Py_ssize_t turn
+        key = me << 32 | <uint64_t> stripe
+        self.own_counts()
+        if key in self.pending:            # a signal handler or finalizer, in the middle of our own wait
+            raise RuntimeError(f"{owner!r} cannot be entered here: this very thread is waiting for it")
         if outcome == DSM_OWN:
-            key = me << 32 | <uint64_t> stripe
             self.nested[key] = self.nested.get(key, 0) + 1
             self.nested_total += 1
             return 0
@@ -224,14 +254,17 @@ cdef class StripeLocks:
                 dsm_self.held += 1
                 return 0
         cdef uint64_t *word = self.lot(stripe) + ((me - 1) >> 6)
+        self.pending.add(key)
         dsm_or(word, dsm_bit(me))
         try:
             self.policy.wait(owner, self, stripe, me, shared, deadline)
         except BaseException:
+            self.pending.discard(key)
             dsm_and(word, ~dsm_bit(me))
             self.undo(stripe, me, shared)
             self.wake(stripe, me)          # a wake-up meant for us goes to the next
             raise
+        self.pending.discard(key)
         dsm_and(word, ~dsm_bit(me))
         dsm_self.held += 1
         return 0
@@ -255,6 +288,8 @@ cdef class StripeLocks:
 
     cdef inline int give(self, Py_ssize_t stripe, uint64_t me, bint shared) except -1:
         """Release the stripe; 1 if somebody waits in its lot."""
+        if self.nested_total:
+            self.own_counts()
         if self.nested_total:
             key = me << 32 | <uint64_t> stripe
             count = self.nested.pop(key, 0)
@@ -310,6 +345,11 @@ cdef class StripeLocks:
         """Return who is parked in the stripe's lot, as an int with one bit for each slot."""
         self.check(stripe)
         return self.bits(self.lot(stripe), DSM_LINE_WORDS)
+
+    def withdraw(self, Py_ssize_t stripe, uint64_t me):
+        """Take a participant that has died out of the stripe's lot."""
+        self.check(stripe)
+        dsm_and(self.lot(stripe) + ((me - 1) >> 6), ~dsm_bit(me))
 
     def evict(self, Py_ssize_t stripe, uint64_t me):
         """Take the stripe away from a participant that has ended, and wake who waits."""
@@ -383,22 +423,12 @@ cdef class Region:
     @cython.binding(False)
     def __enter__(self):
         cdef StripeLocks locks = self.rows.locks
-        cdef uint64_t me = locks.identity()
-        if self.entered:
-            raise RuntimeError(f"{self!r} is entered already: call locked() for each with")
-        if self.array is None:
-            self.find_array()
-        if self.stop - self.start == 1 and self.timeout is None:
-            locks.take(self, self.stripe(0), me, self.shared, None)
-        else:
-            self.take_all(locks, me)
-        locks.acquisitions += 1
-        self.me = me
-        self.incarnation = dsm_incarnation
-        self.entered = True
-        if self.fence:
-            dsm_fence()
-        return self.open_view()
+        self.take_all(None if self.timeout is None else locks.policy.deadline(self.timeout))
+        try:
+            return self.open_view()
+        except BaseException:
+            self.give_all()
+            raise
 
     @cython.binding(False)
     def __exit__(self, kind, error, trace):
@@ -411,15 +441,7 @@ cdef class Region:
         if locks.identity() != self.me:
             raise RuntimeError(f"{self!r} was entered by another thread, which still holds it")
         self.close_view()
-        self.entered = False
-        self.array = None                            # no cycle through rows.last
-        if self.fence:
-            dsm_fence()
-        if self.stop - self.start == 1:
-            if locks.give(self.stripe(0), self.me, self.shared):
-                locks.policy.wake(locks, self.stripe(0), self.me)
-        else:
-            self.give_first(locks, self.me, self.stop - self.start)
+        self.give_all()
 
     cdef int find_array(self) except -1:
         self.array = self.rows.array()
@@ -432,16 +454,47 @@ cdef class Region:
             return self.start + position
         return (<cnp.npy_intp *> cnp.PyArray_DATA(self.irregular))[position]
 
-    cdef int take_all(self, StripeLocks locks, uint64_t me) except -1:
+    cdef int take_all(self, object deadline) except -1:
+        """Take every stripe, or none."""
+        cdef StripeLocks locks = self.rows.locks
+        cdef uint64_t me = locks.identity()
         cdef Py_ssize_t taken = 0
-        deadline = None if self.timeout is None else locks.policy.deadline(self.timeout)
-        try:
-            while taken < self.stop - self.start:
-                locks.take(self, self.stripe(taken), me, self.shared, deadline)
-                taken += 1
-        except BaseException:
-            self.give_first(locks, me, taken)
-            raise
+        if self.entered:
+            raise RuntimeError(f"{self!r} is entered already: call locked() for each with")
+        if self.array is None:
+            self.find_array()
+        if cnp.PyArray_NDIM(self.array) and not self.rows.fits(self.array):
+            raise RuntimeError(f"{self!r} cannot be entered: the array has got another shape since locked() was called")
+        if self.stop - self.start == 1:
+            locks.take(self, self.stripe(0), me, self.shared, deadline)
+        else:
+            try:
+                while taken < self.stop - self.start:
+                    locks.take(self, self.stripe(taken), me, self.shared, deadline)
+                    taken += 1
+            except BaseException:
+                self.give_first(locks, me, taken)
+                raise
+        locks.acquisitions += 1
+        self.me = me
+        self.incarnation = dsm_incarnation
+        self.entered = True
+        if self.fence:
+            dsm_fence()
+        return 0
+
+    cdef int give_all(self) except -1:
+        """Give every stripe back."""
+        cdef StripeLocks locks = self.rows.locks
+        self.entered = False
+        self.array = None                            # no cycle through rows.last
+        if self.fence:
+            dsm_fence()
+        if self.stop - self.start == 1:
+            if locks.give(self.stripe(0), self.me, self.shared):
+                locks.policy.wake(locks, self.stripe(0), self.me)
+        else:
+            self.give_first(locks, self.me, self.stop - self.start)
         return 0
 
     cdef int give_first(self, StripeLocks locks, uint64_t me, Py_ssize_t count) except -1:
@@ -483,18 +536,20 @@ cdef class Region:
         if self.view is None:
             return
         PyArray_CLEARFLAGS(self.view, NPY_ARRAY_WRITEABLE)
-        if self.kind == ROW and Py_REFCNT(<PyObject *> self.view) == 1:
+        cdef PyArrayObject_fields *fields = <PyArrayObject_fields *> self.view
+        if self.kind == ROW and Py_REFCNT(<PyObject *> self.view) == 1 and fields.weakreflist == NULL \
+                and dsm_rows(self.view) == NULL:
             # Nobody kept it: the next row can have it.  Without its base, or it and the
             # array would keep each other alive.
-            Py_XDECREF((<PyArrayObject_fields *> self.view).base)
-            (<PyArrayObject_fields *> self.view).base = NULL
+            Py_XDECREF(fields.base)
+            fields.base = NULL
             self.rows.spare = self.view
         self.view = None
 
     cdef inline cnp.ndarray row_view(self, cnp.ndarray array):
         cdef char *data = <char *> cnp.PyArray_DATA(array) + self.index * cnp.PyArray_STRIDE(array, 0)
         cdef cnp.ndarray view = self.rows.spare
-        if view is None or Py_REFCNT(<PyObject *> view) != 2:
+        if view is None or Py_REFCNT(<PyObject *> view) != 2 or not dsm_is_row(view, array):
             return new_row(array, data)
         self.rows.spare = None
         Py_INCREF(array)
@@ -542,6 +597,74 @@ cdef class Region:
         array = self.array if self.array is not None else self.rows.array()
         rows = "..." if self.key is None else repr(self.key)
         return f"{'shared' if self.shared else 'exclusive'} region {rows} of array {getattr(array, 'name', None)!r}"
+
+
+@cython.final
+cdef class RegionGroup:
+    """Regions of several arrays that are entered and left as one, with no bytecode in between.
+
+    Parameters
+    ----------
+    parts : list of Region
+        Whose views are given, in this order; they are not entered themselves.
+    ordered : list of Region
+        What is locked: one region for each array, in the global order.
+    """
+
+    cdef list parts, ordered
+    cdef public object timeout
+    cdef bint entered
+
+    def __cinit__(self, list parts not None, list ordered not None, timeout):
+        self.parts, self.ordered, self.timeout = parts, ordered, timeout
+
+    @cython.binding(False)
+    def __enter__(self):
+        cdef Region region
+        cdef list taken = []
+        if self.entered:
+            raise RuntimeError("these regions are entered already: call locked() for each with")
+        deadline = None
+        if self.timeout is not None and self.ordered:
+            deadline = (<Region> self.ordered[0]).rows.locks.policy.deadline(self.timeout)
+        try:
+            for region in self.ordered:
+                region.take_all(deadline)
+                taken.append(region)
+            views = tuple([(<Region> part).open_view() for part in self.parts])
+        except BaseException:
+            self.give(taken)
+            raise
+        self.entered = True
+        return views
+
+    @cython.binding(False)
+    def __exit__(self, kind, error, trace):
+        if not self.entered:
+            raise RuntimeError("these regions were left without being entered")
+        cdef Region region
+        for region in self.ordered:
+            if region.incarnation == dsm_incarnation and region.rows.locks.identity() != region.me:
+                raise RuntimeError("these regions were entered by another thread, which still holds them")
+        self.entered = False
+        self.give(self.ordered)
+
+    cdef int give(self, list regions) except -1:
+        cdef Region region
+        for region in self.parts:
+            region.close_view()
+        problem = None
+        for region in reversed(regions):
+            try:
+                if region.incarnation == dsm_incarnation:
+                    region.give_all()
+                else:
+                    region.entered = False
+            except BaseException as error:     # an interrupt while waking: the others must still come free
+                problem = error
+        if problem is not None:
+            raise problem
+        return 0
 
 
 cdef cnp.ndarray new_row(cnp.ndarray array, char *data):
@@ -626,6 +749,8 @@ def locked(self, rows=None, *, bint shared=False, timeout=None, bint fence=False
     else:
         region = Region.__new__(Region)
         region.rows = map
+        if PySlice_Check(rows) and cnp.PyArray_NDIM(self) == 0:
+            raise IndexError(f"this view of array {self.name!r} has no axis to slice")
         region.kind = SLICE if PySlice_Check(rows) else SELF
         if map.step == 1 and (rows is None or rows is Ellipsis):
             if map.count:

@@ -46,21 +46,30 @@ class Barrier:
         BrokenBarrierError
             A worker failed or has returned, so not everybody can come.
         """
+        try:
+            self._wait(rank)
+        except BrokenBarrierError:
+            raise
+        except BaseException:  # interrupted: this worker may count as arrived, and will not be back
+            self.fail()
+            raise
+
+    def _wait(self, rank: int) -> None:
         words = self._words
+        self._refuse_broken()
         generation = words.load(Team.GENERATION)
         self._namespace.slots.set(rank, Slot.BARRIER, generation + 1)
         if words.add(Team.ARRIVED, 1) + 1 == self._size:
+            self._refuse_broken()  # somebody was counted who was interrupted
             words.store(Team.ARRIVED, 0)
             words.store(Team.GENERATION, generation + 1)
             self._wake_parked()
         elif words.spin_while(Team.GENERATION, generation, self._spins):
-            try:
-                self._park(rank, generation)
-            except BrokenBarrierError:
-                raise
-            except BaseException:  # interrupted: this worker counts as arrived and will not be back
-                self.fail()
-                raise
+            self._park(rank, generation)
+
+    def _refuse_broken(self) -> None:
+        if self._words.load(Team.BROKEN):
+            raise self._trouble() or BrokenBarrierError("the barrier is broken")
 
     def fail(self) -> None:
         """Break the barrier for everybody, now and later in this run."""
@@ -88,9 +97,11 @@ class Barrier:
         try:
             while True:
                 namespace.clear_permit(rank)
+                trouble = self._trouble()  # before the generation: whoever passed it may have returned since
                 if words.load(Team.GENERATION) != generation:
                     return
-                self._check()
+                if trouble is not None:
+                    raise trouble
                 if not namespace.park(rank, pause):
                     namespace.slots.block_on(rank, self._absent(generation))
                     pause = min(2 * pause, _LAST_PARK)
@@ -98,14 +109,16 @@ class Barrier:
             words.and_(word, ~bit & (1 << 64) - 1)
             namespace.slots.end_wait(rank)
 
-    def _check(self) -> None:
+    def _trouble(self) -> BrokenBarrierError | None:
+        """Return why not everybody can come, if so."""
         if self._words.load(Team.BROKEN):
-            raise BrokenBarrierError("the barrier is broken: a worker failed or was interrupted in it")
-        if self._words.load(Team.FINISHED):
-            slots = self._namespace.slots
-            gone = [str(rank) for rank in range(self._size) if slots.get(rank, Slot.BARRIER) == _NEVER]
-            who = f"rank {', '.join(gone)}"
-            raise BrokenBarrierError(f"the barrier can never be complete: {who} returned without coming")
+            return BrokenBarrierError("the barrier is broken: a worker failed or was interrupted in it")
+        if not self._words.load(Team.FINISHED):
+            return None
+        slots = self._namespace.slots
+        gone = [str(rank) for rank in range(self._size) if slots.get(rank, Slot.BARRIER) == _NEVER]
+        who = f"rank {', '.join(gone)}"
+        return BrokenBarrierError(f"the barrier can never be complete: {who} returned without coming")
 
     def _absent(self, generation: int) -> int:
         came = generation + 1

@@ -3,9 +3,11 @@
 Each waiter publishes who stands in its way (its *blockers*) and counts how often it has
 looked and found them there still.  A cycle of waiters, each blocked by the next, is a
 deadlock if it existed at one instant (Coffman, Elphick and Shoshani, 1971), but the table
-is read piece by piece while it changes.  So a cycle is believed only at a second look that finds every wait in
-it the same wait and every blocker confirmed since the first look: a thread that has been
-waiting since before then has released nothing meanwhile, so all edges hold together, now.
+is read piece by piece while it changes.  So a cycle is believed only at a later look that
+finds every wait in it the same wait and every blocker confirmed since the first look: a
+thread that has been waiting since before then has released nothing meanwhile, so all edges
+hold together, now.  Confirmed means counted *twice* since: the first count may be of what
+was seen before the first look and published after it; the second began after that.
 
 One member, the one with the highest slot that waits for a lock, gives up; its locks come
 free as the error leaves its ``with`` blocks, and the others go on.
@@ -31,7 +33,7 @@ class Suspicion:
     def is_proven(self, slots: SlotTable) -> bool:
         """Say whether the cycle stood throughout: same waits, blockers confirmed since."""
         return all(
-            wait == then_wait and checked > then_checked and slots.blockers(slot) >> following & 1
+            wait == then_wait and checked > then_checked + 1 and slots.blockers(slot) >> following & 1
             for slot, following, (then_wait, then_checked), (wait, checked) in zip(
                 self.cycle,
                 self.cycle[1:] + self.cycle[:1],
@@ -40,6 +42,11 @@ class Suspicion:
                 strict=True,
             )
         )
+
+    def stands(self, slots: SlotTable) -> bool:
+        """Say whether everybody in the cycle still is in the same wait."""
+        now = _evidence(slots, self.cycle)
+        return all(wait == then for (wait, _), (then, _) in zip(now, self.evidence, strict=True))
 
     def victim(self, slots: SlotTable) -> int:
         """Return the member that has to give up."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 import numbers
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -129,10 +130,13 @@ class LockTable:
                 parks += 1
                 if not namespace.park(slot, min(pause, left)):
                     pause = min(2 * pause, _LAST_PARK)
-                    self._check_alive(owner, stripe, blockers & self._blockers(locks, stripe, me, shared))
-                    if suspicion and suspicion.is_proven(slots) and suspicion.victim(slots) == slot:
+                    for blocker in bits_of(blockers):
+                        if self._has_died(blocker, lambda: self._blockers(locks, stripe, me, shared)):
+                            raise self._owner_died(owner, stripe, blocker)
+                    if suspicion is None or not suspicion.stands(slots):
+                        suspicion = deadlock.suspect(slots, slot)
+                    elif suspicion.is_proven(slots) and suspicion.victim(slots) == slot:
                         raise self._deadlock(owner, suspicion.cycle)
-                    suspicion = deadlock.suspect(slots, slot)
         finally:
             slots.end_wait(slot)
             self._totals.add(Total.PARKS, parks)
@@ -156,11 +160,13 @@ class LockTable:
             waiters = [slot for slot in waiters if slot == holder - 1]
         waiters.sort(key=lambda slot: (slot < me, slot))  # slot >= me lies behind ours, me - 1
         sharing = [slot for slot in waiters if slots.get(slot, Slot.KIND) == SHARED]
-        if waiters and waiters[0] not in sharing:
-            self.namespace.wake(waiters[0])
-        else:
-            for slot in sharing:
-                self.namespace.wake(slot)
+        for slot in waiters if waiters and waiters[0] not in sharing else sharing:
+            if not self.namespace.is_alive(slot):
+                locks.withdraw(stripe, slot + 1)  # it died in its sleep: the next one's turn
+                continue
+            self.namespace.wake(slot)
+            if slot not in sharing:
+                return
 
     def refuse_upgrade(self, owner: object, locks: StripeLocks, stripe: int) -> NoReturn:
         """Say that a shared hold cannot become exclusive."""
@@ -238,13 +244,13 @@ class LockTable:
             if target >> 32 == self.array_id
         ]
 
-    def evict(self, locks: StripeLocks, slots: range) -> list[str]:
+    def evict(self, locks: StripeLocks, has_ended: Callable[[int], bool]) -> list[str]:
         """Release what ended workers still hold; return a sentence for each."""
         evicted = []
         exclusive, shared = self.held_stripes()
         for stripe in sorted({*exclusive, *shared}):
             for slot in bits_of(self._holding(locks, stripe)):
-                if slot in slots:
+                if has_ended(slot):
                     locks.evict(stripe, slot + 1)
                     evicted.append(f"{self.namespace.slots.name(slot)} ended holding {self.full_name(stripe)}")
         return evicted
@@ -273,16 +279,19 @@ class LockTable:
             holders=holders,
         )
 
-    def _check_alive(self, owner: object, stripe: int, blockers: int) -> None:
-        for slot in bits_of(blockers):
-            if not self.namespace.is_alive(slot):
-                rows, holder = self.what_is(stripe), self.namespace.slots.name(slot)
-                raise OwnerDiedError(
-                    f"{owner!r} cannot be had: {rows} held by {holder}, which has died",
-                    name=self.name,
-                    rows=rows,
-                    holder=holder,
-                )
+    def _has_died(self, slot: int, blockers: Callable[[], int]) -> bool:
+        """Say whether a blocker is dead: it blocks still, and is not alive before and after that look."""
+        alive = self.namespace.is_alive
+        return not alive(slot) and bool(blockers() >> slot & 1) and not alive(slot)
+
+    def _owner_died(self, owner: object, stripe: int, slot: int) -> OwnerDiedError:
+        rows, holder = self.what_is(stripe), self.namespace.slots.name(slot)
+        return OwnerDiedError(
+            f"{owner!r} cannot be had: {rows} held by {holder}, which has died",
+            name=self.name,
+            rows=rows,
+            holder=holder,
+        )
 
     def _deadlock(self, owner: object, cycle: tuple[int, ...]) -> DeadlockError:
         named = [self.namespace.slots.name(slot) for slot in cycle]

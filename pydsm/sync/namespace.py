@@ -25,7 +25,7 @@ from pydsm.core.layout import MAX_SLOTS, TEAM_MAGIC, TEAM_WORDS, VERSION, Slot, 
 from pydsm.errors import NameExistsError, SegmentError, UnknownNameError
 from pydsm.ipc import catalog, segment, semaphore, shm
 from pydsm.ipc.lockfile import LockFile
-from pydsm.native import StripeLocks, Words, held
+from pydsm.native import StripeLocks, Words, forget_identity, held
 from pydsm.sync.slots import SlotTable, bits_of
 
 if TYPE_CHECKING:
@@ -112,8 +112,8 @@ class Namespace:
         """
         with _guard:
             known = _open.get(name)
-            if known is not None:
-                return known
+            if known is not None and known._file.has_name():
+                return known  # else its program has ended, and another one may have the name now
             file = LockFile.open(names.team_name(names.check_namespace(name)))
             if file is None:
                 raise UnknownNameError(f"there is no namespace {name!r}: its program has ended or never ran")
@@ -152,7 +152,8 @@ class Namespace:
 
     def sit(self, rank: int) -> None:
         """Take the slot of a worker for this thread."""
-        self._file.hold_slot(rank)
+        if not self._file.hold_slot(rank):
+            raise RuntimeError(f"rank {rank} of namespace {self.name!r} runs in another process already")
         self._taken.add(rank)
         self.slots.set(rank, Slot.STATE, 1)
         self._seat.taken = _Seat(self, rank, rank)
@@ -190,10 +191,12 @@ class Namespace:
 
     def _leave(self, slot: int) -> None:
         """Give a slot back when its thread ends; one that still holds something is seen to be dead."""
-        self._taken.discard(slot)
-        if held() == 0:
-            self.slots.vacate(slot)
-        self._file.leave_slot(slot)
+        forget_identity()  # a thread of another language may call back once more, as a new one to Python
+        with _guard:  # nobody else of this process may sit down before the byte is free too
+            self._taken.discard(slot)
+            if held() == 0:
+                self.slots.vacate(slot)
+            self._file.leave_slot(slot)
 
     # -- sleeping and waking -----------------------------------------------------
 
@@ -269,7 +272,7 @@ class Namespace:
         if _open.get(self.name) is self:
             del _open[self.name]
         _kept.discard(self)
-        for slot, parked in self._semaphores.items():
+        for slot, parked in list(self._semaphores.items()):
             if slot not in self._parking:  # a thread of ours asleep on it would wake up on nothing
                 parked.close()
         self._semaphores.clear()
@@ -281,6 +284,7 @@ class Namespace:
         """Say whether the names are this process's to remove: it made the team, or nobody else is left."""
         if self._creator_pid:
             return self._creator_pid == os.getpid()
+        self._file.leave_all()  # or two that leave at the same time would each see the other
         return self._file.prove_alone()
 
     def __del__(self) -> None:
