@@ -246,15 +246,8 @@ def test_a_waiter_that_was_killed_does_not_keep_wake_ups(A: pydsm.GlobalArray) -
             time.sleep(0.001)
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-    with Holder(A.locked(0)) as holder:
-        waiter = threading.Thread(target=lambda: A.locked(0).__enter__().base)
-        waiter.start()
-        while len(A._table.waiting()) < 2:
-            time.sleep(0.001)
-        holder.leave.set()
-        waiter.join(10)
-    assert A._table.waiting() == []
-    A._table.evict(A.locked(0).locks, lambda slot: True)
+    assert A._table.waiting() == []  # the release found it dead
+    assert is_free(A)
 
 
 def test_regions_of_one_thread_nest_in_any_order(A: pydsm.GlobalArray) -> None:
