@@ -424,6 +424,11 @@ cdef class Region:
     def __enter__(self):
         cdef StripeLocks locks = self.rows.locks
         self.take_all(None if self.timeout is None else locks.policy.deadline(self.timeout))
+        if self.kind == ROW and self.reuse_row():
+            return self.view
+        return self.open_view_or_leave()
+
+    cdef object open_view_or_leave(self):
         try:
             return self.open_view()
         except BaseException:
@@ -440,7 +445,7 @@ cdef class Region:
             return
         if locks.identity() != self.me:
             raise RuntimeError(f"{self!r} was entered by another thread, which still holds it")
-        self.close_view()
+        self.end_view()
         self.give_all()
 
     cdef int find_array(self) except -1:
@@ -454,27 +459,20 @@ cdef class Region:
             return self.start + position
         return (<cnp.npy_intp *> cnp.PyArray_DATA(self.irregular))[position]
 
-    cdef int take_all(self, object deadline) except -1:
+    cdef inline int take_all(self, object deadline) except -1:
         """Take every stripe, or none."""
         cdef StripeLocks locks = self.rows.locks
         cdef uint64_t me = locks.identity()
-        cdef Py_ssize_t taken = 0
         if self.entered:
             raise RuntimeError(f"{self!r} is entered already: call locked() for each with")
         if self.array is None:
             self.find_array()
-        if cnp.PyArray_NDIM(self.array) and not self.rows.fits(self.array):
+        if cnp.PyArray_NDIM(<cnp.ndarray> self.array) and not self.rows.fits(<cnp.ndarray> self.array):
             raise RuntimeError(f"{self!r} cannot be entered: the array has got another shape since locked() was called")
         if self.stop - self.start == 1:
             locks.take(self, self.stripe(0), me, self.shared, deadline)
         else:
-            try:
-                while taken < self.stop - self.start:
-                    locks.take(self, self.stripe(taken), me, self.shared, deadline)
-                    taken += 1
-            except BaseException:
-                self.give_first(locks, me, taken)
-                raise
+            self.take_many(locks, me, deadline)
         locks.acquisitions += 1
         self.me = me
         self.incarnation = dsm_incarnation
@@ -483,7 +481,18 @@ cdef class Region:
             dsm_fence()
         return 0
 
-    cdef int give_all(self) except -1:
+    cdef int take_many(self, StripeLocks locks, uint64_t me, object deadline) except -1:
+        cdef Py_ssize_t taken = 0
+        try:
+            while taken < self.stop - self.start:
+                locks.take(self, self.stripe(taken), me, self.shared, deadline)
+                taken += 1
+        except BaseException:
+            self.give_first(locks, me, taken)
+            raise
+        return 0
+
+    cdef inline int give_all(self) except -1:
         """Give every stripe back."""
         cdef StripeLocks locks = self.rows.locks
         self.entered = False
@@ -511,7 +520,7 @@ cdef class Region:
                 locks.policy.wake(locks, position, me)
         return 0
 
-    cpdef object open_view(self):
+    def open_view(self):
         """Return what ``as`` gives: a view of the rows, or the array itself."""
         if self.array is None:
             self.find_array()
@@ -519,7 +528,9 @@ cdef class Region:
         cdef bint writable = not self.shared and (self.rows.guarded or cnp.PyArray_ISWRITEABLE(array))
         cdef cnp.ndarray view
         if self.kind == ROW:
-            view = self.row_view(array)
+            if self.reuse_row():
+                return self.view
+            view = new_row(array, self.row_data(array))
         elif self.kind == SELF and writable and not self.rows.guarded:
             return array
         else:
@@ -531,8 +542,11 @@ cdef class Region:
         self.view = view
         return view
 
-    cpdef object close_view(self):
+    def close_view(self):
         """Make the view read-only: the rows are no longer ours."""
+        self.end_view()
+
+    cdef inline void end_view(self) noexcept:
         if self.view is None:
             return
         PyArray_CLEARFLAGS(self.view, NPY_ARRAY_WRITEABLE)
@@ -546,16 +560,25 @@ cdef class Region:
             self.rows.spare = self.view
         self.view = None
 
-    cdef inline cnp.ndarray row_view(self, cnp.ndarray array):
-        cdef char *data = <char *> cnp.PyArray_DATA(array) + self.index * cnp.PyArray_STRIDE(array, 0)
+    cdef inline char *row_data(self, cnp.ndarray array) noexcept:
+        return <char *> cnp.PyArray_DATA(array) + self.index * cnp.PyArray_STRIDE(array, 0)
+
+    cdef inline bint reuse_row(self) noexcept:
+        """Move the last row's view here, if nobody kept it; say whether that is done."""
         cdef cnp.ndarray view = self.rows.spare
-        if view is None or Py_REFCNT(<PyObject *> view) != 2 or not dsm_is_row(view, array):
-            return new_row(array, data)
+        if view is None:
+            return False
+        cdef cnp.ndarray array = <cnp.ndarray> self.array
+        if Py_REFCNT(<PyObject *> view) != 2 or not dsm_is_row(view, array):
+            return False
         self.rows.spare = None
         Py_INCREF(array)
         (<PyArrayObject_fields *> view).base = <PyObject *> array
-        (<PyArrayObject_fields *> view).data = data
-        return view
+        (<PyArrayObject_fields *> view).data = self.row_data(array)
+        if not self.shared and (self.rows.guarded or cnp.PyArray_ISWRITEABLE(array)):
+            PyArray_ENABLEFLAGS(view, NPY_ARRAY_WRITEABLE)
+        self.view = view
+        return True
 
     def stripes(self):
         """Return the ascending numbers of the stripes that guard the rows."""
@@ -652,7 +675,7 @@ cdef class RegionGroup:
     cdef int give(self, list regions) except -1:
         cdef Region region
         for region in self.parts:
-            region.close_view()
+            region.end_view()
         problem = None
         for region in reversed(regions):
             try:
@@ -726,7 +749,7 @@ def locked(self, rows=None, *, bint shared=False, timeout=None, bint fence=False
     [7, 0, 1, 0, 7]
     """
     cdef PyObject *found = dsm_rows(self)
-    cdef Rows map = <Rows> found if found != NULL and (<Rows> found).fits(self) else <Rows?> rows_of(self)
+    cdef Rows map = <Rows> found if found != NULL and (<Rows> found).fits(<cnp.ndarray> self) else <Rows?> rows_of(self)
     cdef Region region
     cdef Py_ssize_t index, start, stop, step
     if map.step and (PyLong_CheckExact(rows) or is_row(rows)):
@@ -745,7 +768,7 @@ def locked(self, rows=None, *, bint shared=False, timeout=None, bint fence=False
         region.stop = region.start + 1
         region.kind = ROW
         dsm_will_write(map.locks.line(region.start))
-        dsm_will_write(<char *> cnp.PyArray_DATA(self) + index * map.stride)
+        dsm_will_write(<char *> cnp.PyArray_DATA(<cnp.ndarray> self) + index * map.stride)
     else:
         region = Region.__new__(Region)
         region.rows = map
