@@ -322,14 +322,24 @@ def _work(descriptor: int, task: _Task) -> None:
     except BaseException as error:
         report = _failed(error, barrier)
     leftovers = []
-    for resource in worker.resources.values():
-        locks = _locks(resource)
+    for locks in _locks_to_leave(namespace):
         locks.policy.settle(locks)
         leftovers += locks.policy.evict(locks, task.rank.__eq__)
     report = dataclasses.replace(report, leftovers=tuple(leftovers))
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     report.send(descriptor)
+
+
+def _locks_to_leave(namespace: Namespace) -> list[StripeLocks]:
+    """Return the locks that this worker has used; all that there are if it still holds something."""
+    if held() == 0:
+        return list(namespace.lock_words.values())
+    found = []
+    for name in namespace.known():
+        with contextlib.suppress(OSError, KeyError):
+            found.append(locksegment.attach(namespace, name)[1])
+    return found
 
 
 def _failed(error: BaseException, barrier: Barrier) -> Report:

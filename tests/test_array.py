@@ -266,6 +266,16 @@ def test_every_dtype_of_fixed_size_is_kept_exactly(dtype: Any, shape: tuple[int,
         pass
 
 
+def test_fields_renamed_in_place_stay_ones_own() -> None:
+    fields = [("a", "f8"), ("b", "i4")]
+    A = pydsm.create("one", 3, fields)
+    A.dtype.names = ("x", "y")
+    B = pydsm.create("two", 3, fields)
+    assert B.dtype.names == ("a", "b")
+    pydsm.unlink("one")
+    pydsm.unlink("two")
+
+
 def test_a_subarray_dtype_adds_its_axes_as_in_numpy() -> None:
     A = pydsm.create("sub", 3, np.dtype((int, (2, 4))))
     assert (A.shape, A.dtype) == (np.zeros(3, np.dtype((int, (2, 4)))).shape, np.dtype(int))

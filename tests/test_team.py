@@ -159,6 +159,20 @@ def test_rows_of_an_array_that_only_a_killed_worker_knew_are_free_again() -> Non
         assert team.run(use) == [True]
 
 
+def test_a_row_of_an_array_that_only_one_worker_knew_is_released_when_it_returns() -> None:
+    def forget(worker: pydsm.Worker) -> None:
+        pydsm.create("C", 2, int).locked(0).__enter__()
+
+    def use(worker: pydsm.Worker) -> bool:
+        with pydsm.attach("C").locked(0, timeout=5):
+            return True
+
+    with pydsm.Team(1) as team:
+        with pytest.warns(RuntimeWarning, match="ended holding row 0 of array 'C'"):
+            team.run(forget)
+        assert team.run(use) == [True]
+
+
 def test_a_team_runs_only_in_the_process_that_made_it() -> None:
     with pydsm.Team(1) as team, pytest.raises(pydsm.WorkerError, match="only in the process that made it"):
         team.run(lambda worker: team.run(programs.rank_and_size))

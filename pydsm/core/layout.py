@@ -150,7 +150,9 @@ class Description:
 
     def numpy_dtype(self) -> np.dtype[Any]:
         """Return the dtype, which the text keeps exactly (fields, byte order, units)."""
-        return _dtype_of(self.dtype)
+        if self.dtype.startswith("'"):
+            return _dtype_of(self.dtype)
+        return _dtype_of.__wrapped__(self.dtype)  # one of its own: a field's name may be set in place
 
     @staticmethod
     def text_of(dtype: np.dtype[Any]) -> str:
