@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from pydsm.errors import BrokenBarrierError, OwnerDiedError, WorkerDiedError, WorkerError
+from pydsm.interrupt import DeferredInterrupt
 from pydsm.ipc.child import Child
 
 __all__ = ["Outcome", "Report", "Supervisor"]
@@ -27,6 +28,7 @@ __all__ = ["Outcome", "Report", "Supervisor"]
 _GRACE_SECONDS: Final = 0.5
 _CAUSE_SECONDS: Final = 0.2
 _TICK_SECONDS: Final = 0.1
+_INTERRUPT: Final = -1
 _CHUNK: Final = 1 << 20
 
 
@@ -119,13 +121,21 @@ class Outcome:
 class Supervisor:
     """Waits for the workers of one run."""
 
-    def __init__(self, on_failure: Callable[[], None], on_tick: Sequence[Callable[[Iterable[int]], None]]) -> None:
+    def __init__(
+        self,
+        on_failure: Callable[[], None],
+        on_tick: Sequence[Callable[[Iterable[int]], None]],
+        interrupt: DeferredInterrupt,
+    ) -> None:
         self._on_failure, self._on_tick = on_failure, on_tick
         self._children: dict[int, Child] = {}
         self._pipes: dict[int, int] = {}
         self._data: dict[int, bytearray] = {}
         self._outcomes: list[Outcome] = []
         self._selector = selectors.DefaultSelector()
+        self._interrupt = interrupt
+        if interrupt.reader >= 0:
+            self._selector.register(interrupt.reader, selectors.EVENT_READ, (_INTERRUPT, False))
         self._term_at: float | None = None
         self._kill_at: float | None = None
 
@@ -179,7 +189,9 @@ class Supervisor:
     def _step(self) -> None:
         for key, _ in self._selector.select(self._patience()):
             rank, has_ended = key.data
-            if has_ended:
+            if rank == _INTERRUPT:
+                self._interrupt.act()
+            elif has_ended:
                 self._reap(rank)
             elif rank in self._pipes:
                 self._read(rank)

@@ -19,6 +19,7 @@ from pydsm.array import Access, GlobalArray, create_in, rows_of, unlink_in, use_
 from pydsm.core import names
 from pydsm.core.layout import MAX_SLOTS, Slot
 from pydsm.errors import NameExistsError
+from pydsm.interrupt import DeferredInterrupt
 from pydsm.ipc.blas import find_pools, limit_threads
 from pydsm.ipc.child import START_METHODS, StartMethod, start_child
 from pydsm.ipc.cpus import available_cpus
@@ -197,7 +198,20 @@ class Team:
         for table, locks in self._tables():
             table.settle(locks)
         joining = _Joining(self._namespace) if held() else None
-        supervisor = Supervisor(self._barrier.fail, [part.update for part in (bar, joining) if part is not None])
+        try:
+            with DeferredInterrupt() as interrupt:
+                ticks = [part.update for part in (bar, joining) if part is not None]
+                supervisor = Supervisor(self._barrier.fail, ticks, interrupt)
+                self._start(supervisor, function, args)
+                results, leftovers = supervisor.wait()
+        finally:
+            if joining is not None:
+                joining.end()
+        for sentence in leftovers:
+            warnings.warn(f"{sentence}: it was released", RuntimeWarning, stacklevel=4)
+        return results
+
+    def _start(self, supervisor: Supervisor, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
         find_pools()
         try:
             for rank in range(self.size):
@@ -207,14 +221,6 @@ class Team:
         except BaseException:
             supervisor.stop()
             raise
-        try:
-            results, leftovers = supervisor.wait()
-        finally:
-            if joining is not None:
-                joining.end()
-        for sentence in leftovers:
-            warnings.warn(f"{sentence}: it was released", RuntimeWarning, stacklevel=4)
-        return results
 
     def _release_dead(self, *, failed: bool) -> None:
         """Release what workers and their threads held when they were stopped or died."""
