@@ -372,7 +372,14 @@ def rows_of(array: GlobalArray) -> native.Rows:
         )
     origin, step, span = _place(array, root)
     array._rows = native.Rows(
-        whole.locks, array, origin=origin, step=step, span=span, block=whole.block, guarded=whole.guarded
+        whole.locks,
+        array,
+        origin=origin,
+        step=step,
+        span=span,
+        block=whole.block,
+        guarded=whole.guarded,
+        whole=whole,
     )
     return array._rows
 

@@ -16,7 +16,7 @@ from pydsm.array import GlobalArray, attach
 from pydsm.errors import UnknownNameError
 from pydsm.ipc.child import StartMethod
 from pydsm.sync.lock import Lock
-from pydsm.team import Team
+from pydsm.team import OnDeath, Team
 from pydsm.worker import Worker, current_worker, share_of
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Cluster:
     ----------
     numThread : int, optional
         How many workers; one for each cpu unless given.
-    start, memory, namespace, seed
+    start, memory, namespace, seed, on_death
         As of `Team`.
 
     Examples
@@ -64,8 +64,9 @@ class Cluster:
         memory: str = "coherent",
         namespace: str | None = None,
         seed: int | None = None,
+        on_death: OnDeath = "abort",
     ) -> None:
-        self._team = Team(numThread, start=start, memory=memory, namespace=namespace, seed=seed)
+        self._team = Team(numThread, start=start, memory=memory, namespace=namespace, seed=seed, on_death=on_death)
         self._seeded = seed is not None
         self.numThread = self._team.size
         self.sharedList: list[str] = []

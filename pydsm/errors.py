@@ -69,7 +69,10 @@ class DeadlockError(PydsmError, RuntimeError):
 
 
 class OwnerDiedError(PydsmError, RuntimeError):
-    """The rows are held by somebody who is proven dead.  Facts: ``name``, ``rows``, ``holder`` (str)."""
+    """Somebody died inside the rows.  Facts: ``name``, ``rows``, ``holder`` (str), ``rank`` (or None), ``pid``."""
+
+    rank: int | None
+    pid: int
 
 
 class BrokenBarrierError(PydsmError, threading.BrokenBarrierError):
@@ -84,6 +87,11 @@ class WorkerError(PydsmError, RuntimeError):
 
 
 class WorkerDiedError(WorkerError):
-    """A worker ended without returning.  Facts: ``rank``, ``exitcode`` (negative: a signal)."""
+    """A worker ended without returning.
+
+    Facts: ``rank``, ``exitcode`` (negative: a signal), ``held`` (list of str: rows and locks
+    that it died in), ``remote_traceback`` (where it was, if it could still say so).
+    """
 
     exitcode: int
+    held: list[str]

@@ -1,9 +1,10 @@
-"""Ctrl-C in the parent of a run, put off to where it can be acted upon.
+"""Signals in the parent of a run, put off to where they can be acted upon.
 
-Python raises KeyboardInterrupt between any two bytecodes of the main thread: between the
-fork of a worker and its being watched, or in a destructor, where it is lost.  While a run
-goes on the handler only writes to a pipe; the supervisor, which waits for that pipe too,
-calls the handler that was there before.
+Python runs a signal's handler between any two bytecodes of the main thread: between the
+fork of a worker and its being watched, or in a destructor, where what it raises is lost.
+While a run goes on every handler only takes a note; the byte that the kernel-side handler
+writes (whichever thread the signal hits) wakes the supervisor, which then calls the handler
+that was there before.
 """
 
 from __future__ import annotations
@@ -15,46 +16,66 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
-__all__ = ["DeferredInterrupt"]
+__all__ = ["DeferredSignals"]
 
 
-class DeferredInterrupt:
-    """While inside ``with``, SIGINT turns `reader` readable; does nothing outside the main thread."""
+class DeferredSignals:
+    """While inside ``with``, a signal that has a handler turns `reader` readable; main thread only."""
 
     def __init__(self) -> None:
         self.reader = -1
         self._writer = -1
-        self._before: Any = None
+        self._before: dict[int, Any] = {}
+        self._noted: list[int] = []
+        self._wakeup = -1
 
-    def __enter__(self) -> DeferredInterrupt:
-        before = signal.getsignal(signal.SIGINT)
-        if callable(before) and threading.current_thread() is threading.main_thread():
-            self.reader, self._writer = os.pipe()
-            os.set_blocking(self.reader, False)
-            os.set_blocking(self._writer, False)
-            self._before = before
-            signal.signal(signal.SIGINT, self._note)
+    def __enter__(self) -> DeferredSignals:
+        if threading.current_thread() is not threading.main_thread():
+            return self
+        handlers = {number: signal.getsignal(number) for number in range(1, signal.NSIG)}
+        self.reader, self._writer = os.pipe()
+        os.set_blocking(self.reader, False)
+        os.set_blocking(self._writer, False)
+        try:
+            self._wakeup = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+            for number, handler in handlers.items():
+                if callable(handler):
+                    self._before[number] = handler
+                    signal.signal(number, self._note)
+        except BaseException:
+            self.__exit__(RuntimeError, None, None)
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._before is None:
+        if self.reader < 0:
             return
-        signal.signal(signal.SIGINT, self._before)
+        self.restore()
         try:
-            if kind is None:  # a Ctrl-C of the last moment
+            if kind is None:  # a signal of the last moment
                 self.act()
         finally:
             os.close(self.reader)
             os.close(self._writer)
+            self.reader = -1
+
+    def restore(self) -> None:
+        """Put the handlers back; also for a forked child, whose signals are its own."""
+        if self.reader >= 0:
+            signal.set_wakeup_fd(self._wakeup)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def act(self) -> None:
-        """Do what a Ctrl-C would have done, if there was one."""
+        """Call the handlers of the signals that came."""
         with contextlib.suppress(BlockingIOError):
-            os.read(self.reader, 64)
-            self._before(signal.SIGINT, None)
+            while os.read(self.reader, 64):
+                pass
+        while self._noted:
+            number = self._noted.pop(0)
+            self._before[number](number, None)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        with contextlib.suppress(OSError):
-            os.write(self._writer, b"\0")
+        self._noted.append(number)

@@ -16,7 +16,13 @@ from pydsm.sync.locktable import LockTable, deadline_of
 __all__ = ["locked"]
 
 
-def locked(*regions: tuple[GlobalArray, RowKey], timeout: float | None = None, fence: bool = False) -> RegionGroup:
+def locked(
+    *regions: tuple[GlobalArray, RowKey],
+    timeout: float | None = None,
+    fence: bool = False,
+    undo: bool = False,
+    recover: bool = False,
+) -> RegionGroup:
     """Hold rows of several arrays while inside ``with``.
 
     Parameters
@@ -25,8 +31,8 @@ def locked(*regions: tuple[GlobalArray, RowKey], timeout: float | None = None, f
         An array may come more than once.
     timeout : float, optional
         Seconds to wait for all of them together; None waits for ever.
-    fence : bool
-        As in `GlobalArray.locked`.
+    fence, undo, recover : bool
+        As in `GlobalArray.locked`; `undo` is all or nothing over all the arrays.
 
     Returns
     -------
@@ -37,7 +43,7 @@ def locked(*regions: tuple[GlobalArray, RowKey], timeout: float | None = None, f
     ------
     TypeError, IndexError
         At once, if something is no array or no rows of it.
-    LockTimeoutError, DeadlockError
+    LockTimeoutError, DeadlockError, OwnerDiedError
         At the enter; nothing is held then.
 
     Examples
@@ -56,8 +62,8 @@ def locked(*regions: tuple[GlobalArray, RowKey], timeout: float | None = None, f
     for pair in regions:
         if not isinstance(pair, tuple) or len(pair) != 2 or not isinstance(pair[0], GlobalArray):
             raise TypeError(f"locked() takes pairs of a GlobalArray and its rows, not {pair!r}")
-        parts.append(pair[0].locked(pair[1], fence=fence))
-    return RegionGroup(parts, _in_order(parts), timeout)
+        parts.append(pair[0].locked(pair[1], fence=fence, recover=recover))
+    return RegionGroup(parts, _in_order(parts), timeout, undo=undo)
 
 
 def _in_order(parts: list[Region]) -> list[Region]:

@@ -3,6 +3,7 @@
 A worker reports once, through its own pipe, just before it ends.  Whoever ends without a
 report has died, whatever its exit code.  At the first failure the others are told to stop
 (SIGTERM, which unwinds their ``with`` and ``finally`` blocks) and killed if they do not.
+Where a team goes on after a death, only that worker's place in the results tells of it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from pydsm.errors import BrokenBarrierError, OwnerDiedError, WorkerDiedError, WorkerError
-from pydsm.interrupt import DeferredInterrupt
+from pydsm.interrupt import DeferredSignals
 from pydsm.ipc.child import Child
 
 __all__ = ["Outcome", "Report", "Supervisor"]
@@ -28,7 +29,7 @@ __all__ = ["Outcome", "Report", "Supervisor"]
 _GRACE_SECONDS: Final = 0.5
 _CAUSE_SECONDS: Final = 0.2
 _TICK_SECONDS: Final = 0.1
-_INTERRUPT: Final = -1
+_SIGNAL: Final = -1
 _CHUNK: Final = 1 << 20
 
 
@@ -82,15 +83,20 @@ class Outcome:
     exitcode: int
     report: Report | None
     was_stopped: bool
+    held: tuple[str, ...] = ()
+    last_words: str = ""
 
     def failure(self) -> WorkerError | None:
         """Return the error of a worker that raised or died."""
         if self.report is None:
+            holding = f", holding {' and '.join(self.held)}" if self.held else ""
+            where = f"\n\nIn worker {self.rank}: {self.last_words}" if self.last_words else ""
             return WorkerDiedError(
-                f"worker {self.rank} {self._how()} before it returned",
+                f"worker {self.rank} {self._how()} before it returned{holding}{where}",
                 rank=self.rank,
                 exitcode=self.exitcode,
-                remote_traceback="",
+                held=list(self.held),
+                remote_traceback=self.last_words,
             )
         if self.report.error is None:
             return None
@@ -124,27 +130,31 @@ class Supervisor:
     def __init__(
         self,
         on_failure: Callable[[], None],
+        on_death: Callable[[int, int], Sequence[str]],
         on_tick: Sequence[Callable[[Iterable[int]], None]],
-        interrupt: DeferredInterrupt,
+        signals: DeferredSignals,
+        *,
+        survive: bool,
     ) -> None:
-        self._on_failure, self._on_tick = on_failure, on_tick
+        self._on_failure, self._on_death, self._on_tick = on_failure, on_death, on_tick
+        self._survive = survive
         self._children: dict[int, Child] = {}
         self._pipes: dict[int, int] = {}
         self._data: dict[int, bytearray] = {}
         self._outcomes: list[Outcome] = []
         self._selector = selectors.DefaultSelector()
-        self._interrupt = interrupt
-        if interrupt.reader >= 0:
-            self._selector.register(interrupt.reader, selectors.EVENT_READ, (_INTERRUPT, False))
+        self._signals = signals
+        if signals.reader >= 0:
+            self._selector.register(signals.reader, selectors.EVENT_READ, (_SIGNAL, False))
         self._term_at: float | None = None
         self._kill_at: float | None = None
 
     def add(self, rank: int, child: Child, pipe: int) -> None:
         """Watch a worker that was just started."""
         os.set_blocking(pipe, False)
-        self._children[rank], self._pipes[rank], self._data[rank] = child, pipe, bytearray()
         self._selector.register(child.sentinel, selectors.EVENT_READ, (rank, True))
         self._selector.register(pipe, selectors.EVENT_READ, (rank, False))
+        self._children[rank], self._pipes[rank], self._data[rank] = child, pipe, bytearray()
 
     def wait(self) -> tuple[list[Any], list[str]]:
         """Return the results in rank order when all have ended, and what they left held.
@@ -162,14 +172,23 @@ class Supervisor:
             raise
         finally:
             self._selector.close()
-        failed = [outcome for outcome in self._outcomes if outcome.failure() is not None]
-        if failed:
-            failure = min(failed, key=Outcome.weight).failure()
+        fatal = [outcome for outcome in self._outcomes if self._is_fatal(outcome)]
+        if not fatal and not any(outcome.report for outcome in self._outcomes):
+            fatal = self._outcomes  # nobody survived to go on
+        if fatal:
+            failure = min(fatal, key=Outcome.weight).failure()
             assert failure is not None
             raise failure
         self._outcomes.sort(key=lambda outcome: outcome.rank)
+        results = [outcome.report.result if outcome.report else outcome.failure() for outcome in self._outcomes]
         reports = [outcome.report for outcome in self._outcomes if outcome.report is not None]
-        return [report.result for report in reports], [each for report in reports for each in report.leftovers]
+        return results, [each for report in reports for each in report.leftovers]
+
+    def _is_fatal(self, outcome: Outcome) -> bool:
+        """Say whether an outcome ends the run for all."""
+        if outcome.report is None:
+            return outcome.was_stopped or not self._survive
+        return outcome.report.error is not None
 
     def stop(self) -> None:
         """End all workers that still run: ask, wait a little, kill."""
@@ -178,10 +197,12 @@ class Supervisor:
             while self._children:
                 self._step()
         except BaseException:  # a second Ctrl-C: no more waiting
+            self._on_tick = ()
             for child in self._children.values():
                 child.send(signal.SIGKILL)
             while self._children:
-                self._step()
+                with contextlib.suppress(BaseException):  # nor for a third
+                    self._step()
             raise
         finally:
             self._selector.close()
@@ -189,8 +210,8 @@ class Supervisor:
     def _step(self) -> None:
         for key, _ in self._selector.select(self._patience()):
             rank, has_ended = key.data
-            if rank == _INTERRUPT:
-                self._interrupt.act()
+            if rank == _SIGNAL:
+                self._signals.act()
             elif has_ended:
                 self._reap(rank)
             elif rank in self._pipes:
@@ -233,16 +254,22 @@ class Supervisor:
         child = self._children.pop(rank)
         self._selector.unregister(child.sentinel)
         exitcode = child.reap()
-        report = None
-        with contextlib.suppress(Exception):
-            report = pickle.loads(self._data[rank])
-        outcome = Outcome(rank, exitcode, report, was_stopped=self._kill_at is not None)
+        outcome = self._outcome(rank, child.pid, exitcode, bytes(self._data[rank]))
         self._outcomes.append(outcome)
-        if outcome.failure() is None or self._term_at is not None:
+        if not self._is_fatal(outcome) or self._term_at is not None:
             return
         self._on_failure()
         # Who only noticed may have been faster than the cause: let that report first.
         self._term_at = time.monotonic() + (_CAUSE_SECONDS if outcome.weight() else 0)
+
+    def _outcome(self, rank: int, pid: int, exitcode: int, data: bytes) -> Outcome:
+        was_stopped = self._kill_at is not None
+        try:
+            report = pickle.loads(data)
+        except Exception:  # no report: nothing, or what faulthandler wrote at the end
+            last_words = data.decode(errors="replace").strip() if data.startswith(b"Fatal") else ""
+            return Outcome(rank, exitcode, None, was_stopped, tuple(self._on_death(rank, pid)), last_words)
+        return Outcome(rank, exitcode, report, was_stopped)
 
     def _end_others(self) -> None:
         if self._kill_at is None:

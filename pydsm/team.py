@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import faulthandler
 import operator
 import os
 import pickle
@@ -11,19 +12,19 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from pydsm.array import Access, GlobalArray, create_in, rows_of, unlink_in, use_namespace
 from pydsm.core import names
-from pydsm.core.layout import MAX_SLOTS, Slot
+from pydsm.core.layout import MAX_SLOTS, Participant, Slot
 from pydsm.errors import NameExistsError
-from pydsm.interrupt import DeferredInterrupt
+from pydsm.interrupt import DeferredSignals
 from pydsm.ipc.blas import find_pools, limit_threads
 from pydsm.ipc.child import START_METHODS, StartMethod, start_child
 from pydsm.ipc.cpus import available_cpus
-from pydsm.native import StripeLocks, held, hold_signals, restore_signals
+from pydsm.native import StripeLocks, held
 from pydsm.supervise import Report, Supervisor
 from pydsm.sync import locksegment
 from pydsm.sync.barrier import Barrier
@@ -36,7 +37,9 @@ from pydsm.worker import Worker, current_worker, enter_worker, find
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
-__all__ = ["Team"]
+__all__ = ["OnDeath", "Team"]
+
+OnDeath = Literal["abort", "continue"]
 
 _SPARE_SLOTS: Final = 16
 _BAR_SECONDS: Final = 0.1
@@ -58,6 +61,13 @@ class Team:
         Name of the team's namespace; a random one unless given.
     seed : int, optional
         Makes `Worker.random` and shuffled splits reproducible.
+    on_death : {"abort", "continue"}
+        What a worker's death does to a run.  ``"abort"``: the others are stopped, and `run`
+        raises.  ``"continue"``: they go on, a barrier waits for them only, and the dead
+        one's place in the results has the WorkerDiedError.
+    mode : int
+        Permissions of what the team has in shared memory: 0o600, private to this user, or
+        0o660, for the processes of this user's group as well.
 
     Raises
     ------
@@ -86,13 +96,20 @@ class Team:
         memory: str = "coherent",
         namespace: str | None = None,
         seed: int | None = None,
+        on_death: OnDeath = "abort",
+        mode: int = 0o600,
     ) -> None:
         self.size = _exact_size(size)
         if start not in START_METHODS:
             raise ValueError(f"start is one of {', '.join(START_METHODS)}, not {start!r}")
         if memory not in MEMORIES:
             raise ValueError(f"memory is one of {', '.join(MEMORIES)}, not {memory!r}")
+        if on_death not in get_args(OnDeath):
+            raise ValueError(f"on_death is one of {', '.join(get_args(OnDeath))}, not {on_death!r}")
+        if mode not in (0o600, 0o660):
+            raise ValueError(f"mode is 0o600 (private) or 0o660 (for the group), not {mode!r}")
         self.start: StartMethod = start
+        self.on_death: OnDeath = on_death
         self._seed = int.from_bytes(os.urandom(7), "little") if seed is None else _exact_seed(seed)
         self._runs = 0
         self._running = False
@@ -169,7 +186,8 @@ class Team:
         WorkerError
             A worker raised; the message has its traceback, ``__cause__`` is the exception.
         WorkerDiedError
-            A worker was killed or left without returning.
+            A worker was killed or left without returning; with ``on_death="continue"``
+            only if none survived.
         """
         self._check_open("run")
         if self._pid != os.getpid():
@@ -187,7 +205,7 @@ class Team:
             results = self._run(function, args, bar)
         finally:
             self._running = False
-            self._release_dead(failed=results is None)
+            self._bury_dead()
             if bar is not None:
                 bar.close()
         return results
@@ -199,10 +217,11 @@ class Team:
             table.settle(locks)
         joining = _Joining(self._namespace) if held() else None
         try:
-            with DeferredInterrupt() as interrupt:
+            with DeferredSignals() as signals:
                 ticks = [part.update for part in (bar, joining) if part is not None]
-                supervisor = Supervisor(self._barrier.fail, ticks, interrupt)
-                self._start(supervisor, function, args)
+                survive = self.on_death == "continue"
+                supervisor = Supervisor(self._barrier.fail, self._lose, ticks, signals, survive=survive)
+                self._start(supervisor, signals, function, args)
                 results, leftovers = supervisor.wait()
         finally:
             if joining is not None:
@@ -211,26 +230,31 @@ class Team:
             warnings.warn(f"{sentence}: it was released", RuntimeWarning, stacklevel=4)
         return results
 
-    def _start(self, supervisor: Supervisor, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    def _start(
+        self, supervisor: Supervisor, signals: DeferredSignals, function: Callable[..., Any], args: tuple[Any, ...]
+    ) -> None:
         find_pools()
         try:
             for rank in range(self.size):
                 task = self._prepare(rank, function, args)
-                with _signals_held(self.start):
-                    supervisor.add(rank, *start_child(self.start, f"worker {rank}", _work, task))
+                restore = signals.restore if self.start == "fork" else None
+                supervisor.add(rank, *start_child(self.start, f"worker {rank}", _work, task, restore))
         except BaseException:
             supervisor.stop()
             raise
 
-    def _release_dead(self, *, failed: bool) -> None:
-        """Release what workers and their threads held when they were stopped or died."""
-        arrays = []
-        if failed:  # also of arrays that only workers know
-            for name in self._namespace.known():
-                with contextlib.suppress(OSError, KeyError):
-                    arrays.append(locksegment.attach(self._namespace, name))
-        for locks in list(self._namespace.lock_words.values()):
-            locks.policy.evict(locks, lambda slot: not self._namespace.is_alive(slot))
+    def _lose(self, rank: int, pid: int) -> list[str]:
+        """Put right what a dead worker left; return what it held."""
+        if self._namespace.closed:
+            return []
+        self._bury_dead()
+        if self.on_death == "continue":
+            self._barrier.lose(rank)
+        return self._namespace.abandoned_by(Participant(rank, pid, rank))
+
+    def _bury_dead(self) -> None:
+        if not self._namespace.closed:
+            self._namespace.bury_all()
 
     def _prepare(self, rank: int, function: Callable[..., Any], args: tuple[Any, ...]) -> _Task:
         for word in (Slot.DONE, Slot.TOTAL, Slot.BARRIER):
@@ -304,11 +328,13 @@ class _Task:
     args: tuple[Any, ...]
 
 
-def _work(descriptor: int, task: _Task) -> None:
+def _work(descriptor: int, task: _Task, restore: Callable[[], None] | None) -> None:
     """Be a worker: run the function, report, leave."""
+    if restore is not None:
+        restore()  # the handlers that the parent has put aside for the run
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
     signal.signal(signal.SIGTERM, _unwind)
-    restore_signals()  # held back since before the fork
+    faulthandler.enable(descriptor, all_threads=False)  # a crash says there where it was
     namespace = Namespace.open(task.namespace)
     namespace.sit(task.rank)
     use_namespace(namespace)
@@ -333,7 +359,9 @@ def _work(descriptor: int, task: _Task) -> None:
         leftovers += locks.policy.evict(locks, task.rank.__eq__)
     report = dataclasses.replace(report, leftovers=tuple(leftovers))
     for stream in (sys.stdout, sys.stderr):
-        stream.flush()
+        if stream is not None:
+            stream.flush()
+    namespace.stand_up(task.rank)
     report.send(descriptor)
 
 
@@ -358,21 +386,6 @@ def _failed(error: BaseException, barrier: Barrier) -> Report:
 
 def _locks(resource: GlobalArray | Lock) -> StripeLocks:
     return rows_of(resource).locks if isinstance(resource, GlobalArray) else resource.words
-
-
-@contextlib.contextmanager
-def _signals_held(start: StartMethod) -> Iterator[None]:
-    """Let no Ctrl-C fall between the fork of a worker and its being watched.
-
-    A forked worker lets signals through when it has its own handlers; a spawned one would
-    keep them held for ever, so there they are not.
-    """
-    if start == "fork":
-        hold_signals()
-    try:
-        yield
-    finally:
-        restore_signals()
 
 
 def _unwind(number: int, frame: FrameType | None) -> None:

@@ -481,8 +481,9 @@ def test_a_holder_that_was_killed_is_reported_instead_of_waited_for(A: pydsm.Glo
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     for rows in (4, None):
-        with pytest.raises(pydsm.OwnerDiedError, match=rf"row [24] held by pid {pid}, which has died"), A.locked(rows):
+        with pytest.raises(pydsm.OwnerDiedError, match=rf"pid {pid} died holding row [24]") as caught, A.locked(rows):
             pass
+        assert (caught.value.pid, caught.value.rank, caught.value.name) == (pid, None, "A")
     assert is_free(A, 3)
     os.close(ready)
     os.close(go)

@@ -78,3 +78,14 @@ def test_regions_in_any_order_never_deadlock() -> None:
             for _ in range(rounds):
                 expected += len({(dice.choice(names), dice.randrange(4)) for _ in range(3)})
         assert sum(team[name].sum() for name in names) == expected
+
+
+def test_a_region_after_a_group_is_of_its_own_rows(arrays) -> None:
+    A, B = arrays
+    for rows in ([0, 2], slice(0, 4, 2)):
+        with pydsm.locked((A, rows), (B, rows)):
+            pass
+        with A.locked(rows):
+            pass
+        with A.locked(1):
+            assert [A.holds(row) for row in range(3)] == [False, True, False]

@@ -130,7 +130,7 @@ def test_a_stopped_worker_leaves_its_with_and_finally_blocks() -> None:
             pass
 
 
-def test_a_lock_held_by_a_killed_worker_is_free_for_the_next_run() -> None:
+def test_a_row_in_which_a_worker_was_killed_is_to_be_recovered() -> None:
     def die(worker: pydsm.Worker) -> None:
         with worker["A"].locked(worker.rank):
             worker.barrier()
@@ -138,19 +138,28 @@ def test_a_lock_held_by_a_killed_worker_is_free_for_the_next_run() -> None:
 
     with pydsm.Team(2) as team:
         A = team.array("A", 2, int)
-        with pytest.raises(pydsm.WorkerDiedError):
+        with pytest.raises(pydsm.WorkerDiedError) as death:
             team.run(die)
+        assert death.value.held == [f"row {death.value.rank} of array 'A'"]
+        with pytest.raises(pydsm.OwnerDiedError) as caught, A.locked(timeout=0):
+            pass
+        assert caught.value.rank in (0, 1)
+        with A.locked(recover=True, timeout=0):
+            pass
         with A.locked(timeout=0):
             pass
 
 
-def test_rows_of_an_array_that_only_a_killed_worker_knew_are_free_again() -> None:
+def test_rows_of_an_array_that_only_a_killed_worker_knew_are_to_be_recovered() -> None:
     def die(worker: pydsm.Worker) -> None:
         pydsm.create("C", 2, int).locked(0).__enter__()
         os.kill(os.getpid(), signal.SIGKILL)
 
     def use(worker: pydsm.Worker) -> bool:
-        with pydsm.attach("C").locked(0, timeout=5):
+        C = pydsm.attach("C")
+        with pytest.raises(pydsm.OwnerDiedError), C.locked(0, timeout=0):
+            pass
+        with C.locked(0, recover=True, timeout=0):
             return True
 
     with pydsm.Team(1) as team:
@@ -393,7 +402,7 @@ def test_terminating_under_a_waiting_thread_is_an_error_there_and_no_crash() -> 
         time.sleep(0.05)
         team.terminate()
         thread.join(20)
-    assert "closed" in caught[0]
+    assert "terminated" in caught[0]
 
 
 def test_a_forgotten_team_goes_with_its_last_reference() -> None:
@@ -480,7 +489,8 @@ def test_workers_do_not_outlive_a_killed_parent(start: str, tmp_path) -> None:
     deadline = time.monotonic() + 20
     while catalog.is_live(namespace) and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert catalog.reclaim(namespace)
+    catalog.reclaim(namespace)  # unless another program of ours was faster
+    assert namespace not in catalog.namespaces()
 
 
 def test_prints_of_workers_are_not_lost_or_doubled() -> None:

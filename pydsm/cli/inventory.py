@@ -10,7 +10,6 @@ import numpy as np
 
 from pydsm.core import names
 from pydsm.core.layout import TEAM_WORDS, Team
-from pydsm.core.region import intervals_of
 from pydsm.errors import PydsmError
 from pydsm.ipc import catalog, segment
 from pydsm.native import StripeLocks
@@ -107,7 +106,7 @@ def _array(namespace: Namespace, name: str) -> ArrayInfo:
         header.stripes,
         _holders(table, locks, exclusive, shared=False) + _holders(table, locks, shared, shared=True),
         [
-            Hold(namespace.slots.name(slot), is_shared, table.rows_of(stripe, stripe + 1))
+            Hold(namespace.slots.name(slot), is_shared, table.rows_of([stripe]))
             for slot, stripe, is_shared in table.waiting_for()
         ],
     )
@@ -119,10 +118,7 @@ def _holders(table: LockTable, locks: StripeLocks, stripes: list[int], *, shared
     for stripe in stripes:
         for who in table.holders(locks, stripe, shared=shared):
             by_holder.setdefault(who, []).append(stripe)
-    return [
-        Hold(who, shared, [rows for run in intervals_of(held, table.stripes).tolist() for rows in table.rows_of(*run)])
-        for who, held in by_holder.items()
-    ]
+    return [Hold(who, shared, table.rows_of(held)) for who, held in by_holder.items()]
 
 
 def _unknown(name: str, problem: str) -> ArrayInfo:

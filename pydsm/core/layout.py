@@ -4,7 +4,7 @@
 
     0 magic      1 version     2 uid        3 pid of the creator (for people)
     4 capacity   5 next id     6 size       7 when created, ns since 1970
-    8 arrived    16 generation 24 broken    25 finished       26 next seed
+    8 arrived    16 generation 24 broken    25 finished       26 somebody died
     32-39        lot: bit s says that slot s is parked in the barrier
     64 + 24 * s  slot s, see `Slot`
 
@@ -15,6 +15,12 @@
     words 8-15     totals, see `Total`
     byte 128 ...   the description: JSON, see `describe`
     header words   stripe lines, 8 words each, then lot lines, 8 words each
+
+**Undo segment** (``pydsm.<namespace>.undo.<slot>-<depth>``)::
+
+    word 0 magic   1 version   2 state: 0, or the number of the armed record   3 pieces
+    words 4 ...    for each piece: array id, offset, bytes of an element, axes, rows or -1,
+                   then the shape, the strides, the row numbers, and the elements
 
 A segment gets its name only when it is complete, so there is no half-made state to see.
 """
@@ -42,13 +48,14 @@ __all__ = [
     "SLOT",
     "TEAM_MAGIC",
     "TEAM_WORDS",
+    "UNDO_MAGIC",
     "Description",
     "LockHeader",
+    "Participant",
     "Slot",
     "Team",
     "Total",
     "lock_segment",
-    "names_slot",
     "read_lock_header",
     "slot_word",
 ]
@@ -62,6 +69,7 @@ LOTS: Final = 64
 VERSION: Final = 1
 TEAM_MAGIC: Final = int.from_bytes(b"pydsm-T\0", "little")
 LOCK_MAGIC: Final = int.from_bytes(b"pydsm-L\0", "little")
+UNDO_MAGIC: Final = int.from_bytes(b"pydsm-U\0", "little")
 
 _TEAM_HEADER: Final = 64
 SLOT: Final = 24
@@ -85,6 +93,7 @@ class Team:
     GENERATION: Final = 16
     BROKEN: Final = 24
     FINISHED: Final = 25
+    DEAD: Final = 26
     LOT: Final = 32
 
 
@@ -120,15 +129,35 @@ def slot_word(slot: int, word: int) -> int:
     return _TEAM_HEADER + slot * SLOT + word
 
 
-def names_slot(table: NDArray[np.uint64], slot: int) -> bool:
-    """Say whether some word of a lock segment says that a slot holds or awaits a stripe."""
-    header, stripes = int(table[3]), int(table[4])
-    lines = table[header : header + stripes * LINE].reshape(-1, LINE)
-    lots = table[header + stripes * LINE :].reshape(-1, LINE)
-    bit = np.uint64(1 << slot % 64)
-    return bool(
-        (lines[:, 0] == slot + 1).any() or (lines[:, 1 + slot // 64] & bit).any() or (lots[:, slot // 64] & bit).any()
-    )
+@dataclass(frozen=True, slots=True)
+class Participant:
+    """Who runs in a slot; an abandoned stripe keeps all of it, because slots are used again.
+
+    Examples
+    --------
+    >>> word = Participant(slot=5, pid=4711, rank=2).abandoned()
+    >>> Participant.of_abandoned(word), Participant.of_abandoned(6)
+    (Participant(slot=5, pid=4711, rank=2), None)
+    """
+
+    slot: int
+    pid: int
+    rank: int | None
+
+    def abandoned(self) -> int:
+        """Return word 0 of a stripe in which it died."""
+        return 1 << 63 | (0 if self.rank is None else self.rank + 1) << 48 | self.pid << 16 | self.slot + 1
+
+    @classmethod
+    def of_abandoned(cls, word: int) -> Participant | None:
+        """Return who died, or None if the word is not of an abandoned stripe."""
+        if not word >> 63:
+            return None
+        rank = (word >> 48 & 0x7FFF) - 1
+        return cls((word & 0xFFFF) - 1, word >> 16 & 0xFFFFFFFF, None if rank < 0 else rank)
+
+    def __str__(self) -> str:
+        return f"pid {self.pid}" if self.rank is None else f"rank {self.rank} (pid {self.pid})"
 
 
 @functools.lru_cache(maxsize=256)

@@ -6,6 +6,7 @@ Everything of one namespace starts with ``pydsm.<namespace>.``:
 ``pydsm.<namespace>.team``            lock file, participants, barrier
 ``pydsm.<namespace>.data.<name>``     an array's elements
 ``pydsm.<namespace>.lock.<name>``     its header and lock words
+``pydsm.<namespace>.undo.<slot>-<n>`` what rows were before a participant's n-th region
 ``sem.pydsm.<namespace>.<slot>``      the semaphore a participant sleeps on
 ====================================  =====================================
 """
@@ -28,12 +29,13 @@ __all__ = [
     "semaphore_name",
     "split",
     "team_name",
+    "undo_name",
 ]
 
 _MAX_NAME_BYTES: Final = 180
 _RESERVED: Final = frozenset({"id"})
 _NAMESPACE: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
-_FILE: Final = re.compile(r"(?:sem\.)?pydsm\.([A-Za-z0-9_-]{1,40})\.(team|data|lock|\d+)(?:\.(.+))?", re.DOTALL)
+_FILE: Final = re.compile(r"(?:sem\.)?pydsm\.([A-Za-z0-9_-]{1,40})\.(team|data|lock|undo|\d+)(?:\.(.+))?", re.DOTALL)
 
 
 def new_namespace() -> str:
@@ -86,6 +88,11 @@ def data_name(namespace: str, name: str) -> str:
 def lock_name(namespace: str, name: str) -> str:
     """Return the file name of an array's header and lock words."""
     return f"pydsm.{namespace}.lock.{name}"
+
+
+def undo_name(namespace: str, slot: int, depth: int) -> str:
+    """Return the file name of a participant's undo record at a depth of nesting."""
+    return f"pydsm.{namespace}.undo.{slot}-{depth}"
 
 
 def semaphore_name(namespace: str, slot: int) -> str:

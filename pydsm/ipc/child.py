@@ -109,7 +109,13 @@ def _fork(main: Callable[..., None], args: tuple[Any, ...]) -> tuple[Child, int]
         raise
     if pid:
         os.close(writer)
-        return _Forked(pid), reader
+        try:
+            return _Forked(pid), reader
+        except OSError:  # no descriptor to watch it by
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            os.close(reader)
+            raise
     code = 1
     try:
         gc.freeze()  # a collection would touch, and so copy, every page of the parent's objects

@@ -11,6 +11,7 @@ byte                mode        meaning
 slot number         exclusive   this process runs the thread in that slot
 ``_MEMBER``         shared      this process has the namespace open
 ``_CREATE``         exclusive   this process makes or removes names just now
+``_BURY``           exclusive   this process puts right what a dead one left
 ==================  ==========  ==============================================
 
 Whoever can lock the *whole* file has proven that nobody takes part any more.  The file is
@@ -36,6 +37,7 @@ __all__ = ["LockFile"]
 
 _MEMBER: Final = 1 << 20
 _CREATE: Final = _MEMBER + 1
+_BURY: Final = _MEMBER + 2
 _WHOLE: Final = (0, 0)
 _FLOCK: Final = "hhqqi4x"  # l_type, l_whence, l_start, l_len, l_pid with native padding
 
@@ -72,17 +74,20 @@ class LockFile:
 
     def reopen(self) -> None:
         """Get a description of one's own, in a child that inherited its parent's."""
-        inherited = self.descriptor
-        self.descriptor = os.open(f"/proc/self/fd/{inherited}", os.O_RDWR | os.O_CLOEXEC)
-        os.close(inherited)
+        inherited, self.descriptor = self.descriptor, -1
         self._creating = threading.RLock()
+        try:
+            own = os.open(f"/proc/self/fd/{inherited}", os.O_RDWR | os.O_CLOEXEC)
+        finally:
+            os.close(inherited)
+        self.descriptor = own
         self._lock(fcntl.F_RDLCK, _MEMBER, 1, wait=True)
 
     def close(self) -> None:
         """Give up everything this process holds."""
-        if self.descriptor >= 0:
-            os.close(self.descriptor)
-            self.descriptor = -1
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
     def has_name(self) -> bool:
         """Say whether the file in the directory still is this one."""
@@ -118,11 +123,21 @@ class LockFile:
     def creating(self) -> Iterator[None]:
         """Be the only one in the namespace who makes or removes names."""
         with self._creating:
-            self._lock(fcntl.F_WRLCK, _CREATE, 1, wait=True)
             try:
+                self._lock(fcntl.F_WRLCK, _CREATE, 1, wait=True)
                 yield
             finally:
                 self._lock(fcntl.F_UNLCK, _CREATE, 1)
+
+    @contextlib.contextmanager
+    def burying(self) -> Iterator[bool]:
+        """Be the only process that puts right what a dead one left, if no other one is at it."""
+        mine = self._lock(fcntl.F_WRLCK, _BURY, 1)
+        try:
+            yield mine
+        finally:
+            if mine:
+                self._lock(fcntl.F_UNLCK, _BURY, 1)
 
     def _lock(self, kind: int, start: int, length: int, *, wait: bool = False) -> bool:
         request = struct.pack(_FLOCK, kind, os.SEEK_SET, start, length, 0)

@@ -1,6 +1,7 @@
-"""The only compiled code: atomic words and the steps of a region lock."""
+"""The only compiled code: atomic words, the steps of a region lock, and undoing."""
 
 from pydsm.native.region import Region, RegionGroup, Rows, StripeLock, StripeLocks, bind, forget_identity, held, locked
+from pydsm.native.undo import UndoRecord
 from pydsm.native.words import Words, die_with_parent, fence, hold_signals, restore_signals
 
 __all__ = [
@@ -9,6 +10,7 @@ __all__ = [
     "Rows",
     "StripeLock",
     "StripeLocks",
+    "UndoRecord",
     "Words",
     "bind",
     "die_with_parent",

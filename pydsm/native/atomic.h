@@ -42,15 +42,19 @@ static inline void dsm_pause(void) {
 
 /* --- one stripe line ------------------------------------------------------
  *
- *   word 0      exclusive holder: 0 free, else slot + 1 (bit 63: abandoned)
+ *   word 0      0 free, slot + 1 held exclusive, with bit 63 set: abandoned, its
+ *               holder died inside (the other bits say who, see core/layout.py)
  *   words 1-7   bit s of word 1 + s / 64: slot s holds the stripe shared
  *
  * Dekker's argument makes the two modes exclude each other: an exclusive
  * acquirer writes word 0 and then reads the shared bits, a shared acquirer
  * writes its bit and then reads word 0; under sequential consistency at least
  * one of the two sees the other.
+ *
+ * An abandoned stripe is neither mode's until somebody takes it over.
  */
-enum { DSM_BUSY = 0, DSM_TAKEN = 1, DSM_OWN = 2, DSM_UPGRADE = 3 };
+#define DSM_ABANDONED ((uint64_t)1 << 63)
+enum { DSM_BUSY = 0, DSM_TAKEN = 1, DSM_OWN = 2, DSM_UPGRADE = 3, DSM_DEAD = 4 };
 
 static inline uint64_t *dsm_bit_word(uint64_t *line, uint64_t me) { return line + 1 + ((me - 1) >> 6); }
 static inline uint64_t dsm_bit(uint64_t me) { return (uint64_t)1 << ((me - 1) & 63); }
@@ -68,7 +72,8 @@ static inline uint64_t dsm_any_shared(const uint64_t *line) {
  * before and may therefore already own word 0. */
 static inline int dsm_try_exclusive(uint64_t *line, uint64_t me, int waiting) {
     if (!dsm_cas(line, 0, me)) {
-        if (dsm_load(line) != me) return DSM_BUSY;
+        uint64_t holder = dsm_load(line);
+        if (holder != me) return holder & DSM_ABANDONED ? DSM_DEAD : DSM_BUSY;
         if (!waiting) return DSM_OWN;
     }
     uint64_t any = dsm_any_shared(line);
@@ -85,11 +90,17 @@ static inline int dsm_try_shared(uint64_t *line, uint64_t me) {
     if (dsm_load(word) & bit) return DSM_OWN;
     holder = dsm_load(line);
     if (holder == me) return DSM_OWN; /* exclusive covers shared */
-    if (holder) return DSM_BUSY;
+    if (holder) return holder & DSM_ABANDONED ? DSM_DEAD : DSM_BUSY;
     dsm_or(word, bit);
     if (__builtin_expect(dsm_load(line) == 0, 1)) return DSM_TAKEN;
     dsm_and(word, ~bit);
     return DSM_BUSY; /* the caller wakes: a writer may wait for our bit */
+}
+
+/* Make word 0 of an abandoned stripe ours; return what it was, or 0 if somebody else was faster. */
+static inline uint64_t dsm_take_over(uint64_t *line, uint64_t me) {
+    uint64_t dead = dsm_load(line);
+    return dead & DSM_ABANDONED && dsm_cas(line, dead, me) ? dead : 0;
 }
 
 static inline void dsm_release_exclusive(uint64_t *line) { dsm_exchange(line, 0); }
@@ -103,13 +114,20 @@ static inline int dsm_holds(uint64_t *line, uint64_t me) {
 /* --- who am I -------------------------------------------------------------
  *
  * A thread's identity (slot + 1) in the namespace it used last, so that the hot
- * path needs no dictionary, and how many stripes it holds in all.
+ * path needs no dictionary, how many stripes it holds in all, and a number that no
+ * other thread of this process ever has (a slot may be somebody else's next).
  * `dsm_incarnation` counts forks: a region entered before a fork belongs to the
  * parent, and a child must neither release nor count it.
  */
-typedef struct { uint64_t space, me, held; } dsm_identity;
+typedef struct { uint64_t space, me, held, thread; } dsm_identity;
 static __thread dsm_identity dsm_self __attribute__((tls_model("initial-exec")));
 static uint64_t dsm_incarnation = 1; /* of this process: one more than its parent's */
+
+static inline uint64_t dsm_thread(void) {
+    static uint64_t threads;
+    if (__builtin_expect(!dsm_self.thread, 0)) dsm_self.thread = dsm_add(&threads, 1) + 1;
+    return dsm_self.thread;
+}
 
 static void dsm_after_fork(void) {
     dsm_self.space = dsm_self.me = dsm_self.held = 0;

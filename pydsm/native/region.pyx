@@ -7,12 +7,14 @@ what ``with A.locked(rows):`` enters and leaves.  An uncontended one-stripe regi
 compare-and-swap and seven loads to enter, an exchange and eight loads to leave.
 
 No policy lives here.  The Python object `policy` is asked who I am (`join`), how to wait
-(`wait`), whom to wake (`wake`) and what to say of an upgrade (`refuse_upgrade`); two hooks
-of `bind` read irregular rows.
+(`wait`), whom to wake (`wake`), what to say of an upgrade (`refuse_upgrade`) or of a stripe
+whose holder died (`refuse_abandoned`), and to copy rows that may have to be put back
+(`save`); two hooks of `bind` read irregular rows.
 
 One rule makes a failed enter safe: whatever word carries my identity and was not mine
-before is cleared.  So an exception out of `wait`, a KeyboardInterrupt at any of its
-bytecodes included, leaves nothing held.  The native steps themselves cannot be interrupted.
+before is cleared, or, if it was taken over from a dead holder, made abandoned again.  So an
+exception out of `wait`, a KeyboardInterrupt at any of its bytecodes included, leaves nothing
+held.  The native steps themselves cannot be interrupted.
 """
 
 cimport cython
@@ -21,6 +23,7 @@ from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_INCREF
 from libc.stdint cimport uint64_t
 
+import sys
 import weakref
 
 import numpy as np
@@ -59,13 +62,18 @@ cdef extern from "atomic.h" nogil:
         uint64_t held
     dsm_identity dsm_self
     uint64_t dsm_incarnation
-    enum: DSM_LINE_WORDS, DSM_BUSY, DSM_TAKEN, DSM_OWN, DSM_UPGRADE
+    uint64_t dsm_thread()
+    int dsm_cas(uint64_t *p, uint64_t expected, uint64_t desired)
+    uint64_t DSM_ABANDONED
+    enum: DSM_LINE_WORDS, DSM_BUSY, DSM_TAKEN, DSM_OWN, DSM_UPGRADE, DSM_DEAD
     uint64_t dsm_load(const uint64_t *p)
     uint64_t dsm_or(uint64_t *p, uint64_t v)
     uint64_t dsm_and(uint64_t *p, uint64_t v)
     uint64_t dsm_bit(uint64_t me)
     int dsm_try_exclusive(uint64_t *line, uint64_t me, int waiting)
     int dsm_try_shared(uint64_t *line, uint64_t me)
+    uint64_t dsm_take_over(uint64_t *line, uint64_t me)
+    void dsm_store(uint64_t *p, uint64_t v)
     void dsm_release_exclusive(uint64_t *line)
     void dsm_release_shared(uint64_t *line, uint64_t me)
     int dsm_holds(uint64_t *line, uint64_t me)
@@ -114,6 +122,11 @@ cdef extern from *:
 cnp.import_array()
 dsm_watch_forks()
 
+# CPython 3.14 may raise a KeyboardInterrupt between the enter and the body (python/cpython
+# issue 148874): there a region that is dropped while it is entered is left.
+leave_dropped = sys.version_info >= (3, 14)
+
+cdef set counting = set()      # StripeLocks with counts, which must outlive the objects that people have
 cdef object rows_of = None
 cdef object read_rows = None
 
@@ -167,9 +180,11 @@ cdef class StripeLocks:
     cdef uint64_t space
     cdef object keep
     cdef dict nested                   # (identity, stripe): how often entered again
-    cdef set pending                   # (identity, stripe): waited for at this moment
-    cdef Py_ssize_t nested_total
+    cdef dict pending                  # (identity, stripe): waited for at this moment, shared or not
+    cdef dict recovered                # (identity, stripe): the abandoned word it was
+    cdef Py_ssize_t unusual            # counts of `nested` and entries of `recovered`
     cdef uint64_t incarnation
+    cdef uint64_t lock_thread, lock_me, lock_incarnation    # who acquired it last, where it is one lock
     cdef object __weakref__
     cdef readonly object policy
     cdef readonly Py_ssize_t stripes
@@ -187,15 +202,22 @@ cdef class StripeLocks:
         self.space = space
         self.policy = policy
         self.spins = spins
-        self.nested, self.pending = {}, set()
+        self.nested, self.pending, self.recovered = {}, {}, {}
         self.incarnation = dsm_incarnation
 
     cdef void own_counts(self):
         """In a forked child: begin with counts of one's own."""
         if self.incarnation != dsm_incarnation:
             self.incarnation = dsm_incarnation
-            self.nested, self.pending = {}, set()
-            self.nested_total = 0
+            self.nested, self.pending, self.recovered = {}, {}, {}
+            self.count(-self.unusual)
+
+    cdef void count(self, Py_ssize_t by) noexcept:
+        self.unusual += by
+        if self.unusual:
+            counting.add(self)
+        else:
+            counting.discard(self)
 
     cdef inline uint64_t *line(self, Py_ssize_t stripe) noexcept:
         return self.words + stripe * DSM_LINE_WORDS
@@ -219,7 +241,7 @@ cdef class StripeLocks:
             bits |= dsm_load(lot + i)
         return bits != 0
 
-    cdef inline int take(self, object owner, Py_ssize_t stripe, uint64_t me, bint shared,
+    cdef inline int take(self, object owner, Py_ssize_t stripe, uint64_t me, bint shared, bint recover,
                          object deadline) except -1:
         cdef int outcome
         if shared:
@@ -229,79 +251,118 @@ cdef class StripeLocks:
         if outcome == DSM_TAKEN:
             dsm_self.held += 1
             return 0
-        return self.take_slowly(owner, stripe, me, shared, deadline, outcome)
+        return self.take_slowly(owner, stripe, me, shared, recover, deadline, outcome)
 
-    cdef int take_slowly(self, object owner, Py_ssize_t stripe, uint64_t me, bint shared, object deadline,
-                         int outcome) except -1:
+    cdef int take_slowly(self, object owner, Py_ssize_t stripe, uint64_t me, bint shared, bint recover,
+                         object deadline, int outcome) except -1:
         cdef Py_ssize_t turn
         key = me << 32 | <uint64_t> stripe
         self.own_counts()
         if key in self.pending:            # a signal handler or finalizer, in the middle of our own wait
+            if self.pending[key]:
+                self.back_out(stripe, me, shared)     # that one wants to share: word 0 is of this try
+                self.wake(stripe, me)
             raise RuntimeError(f"{owner!r} cannot be entered here: this very thread is waiting for it")
         if outcome == DSM_OWN:
             self.nested[key] = self.nested.get(key, 0) + 1
-            self.nested_total += 1
+            self.count(1)
             return 0
         if shared:
             self.wake(stripe, me)          # our bit, set for a moment, may have stopped a writer
         if outcome == DSM_UPGRADE or not shared and dsm_holds(self.line(stripe), me) == 1:
             self.wake(stripe, me)
             self.policy.refuse_upgrade(owner, self, stripe)
+        if outcome == DSM_DEAD and self.attempt(owner, stripe, me, shared, recover):
+            dsm_self.held += 1
+            return 0
         self.contended += 1
         for turn in range(self.spins):
             dsm_pause()
-            if self.attempt(stripe, me, shared):
+            if self.attempt(owner, stripe, me, shared, recover):
                 dsm_self.held += 1
                 return 0
         cdef uint64_t *word = self.lot(stripe) + ((me - 1) >> 6)
-        self.pending.add(key)
+        cdef uint64_t incarnation = dsm_incarnation
+        self.pending[key] = shared
         dsm_or(word, dsm_bit(me))
         try:
-            self.policy.wait(owner, self, stripe, me, shared, deadline)
+            self.policy.wait(owner, self, stripe, me, shared, recover, deadline)
         except BaseException:
-            self.pending.discard(key)
+            if incarnation != dsm_incarnation:       # forked by a signal handler: all this is the parent's
+                raise
+            self.pending.pop(key, None)
             dsm_and(word, ~dsm_bit(me))
-            self.undo(stripe, me, shared)
+            self.back_out(stripe, me, shared)
             self.wake(stripe, me)          # a wake-up meant for us goes to the next
             raise
-        self.pending.discard(key)
+        self.pending.pop(key, None)
         dsm_and(word, ~dsm_bit(me))
         dsm_self.held += 1
         return 0
 
-    cdef inline bint attempt(self, Py_ssize_t stripe, uint64_t me, bint shared) except -1:
+    cdef inline bint attempt(self, object owner, Py_ssize_t stripe, uint64_t me, bint shared,
+                             bint recover) except -1:
+        """Take the stripe if it is free, or, to recover, abandoned; say whether it is ours."""
+        cdef uint64_t holder = dsm_load(self.line(stripe))
+        if holder & DSM_ABANDONED:
+            if not recover:
+                self.policy.refuse_abandoned(owner, self, stripe, holder)
+            self.take_over(stripe, me)
         if not shared:
             return dsm_try_exclusive(self.line(stripe), me, True) == DSM_TAKEN
-        if dsm_load(self.line(stripe)):
+        if holder:
             return False                   # look before setting a bit that would stop a writer
         if dsm_try_shared(self.line(stripe), me) == DSM_TAKEN:
             return True
         self.wake(stripe, me)              # as above
         return False
 
-    cdef void undo(self, Py_ssize_t stripe, uint64_t me, bint shared) noexcept:
+    cdef int take_over(self, Py_ssize_t stripe, uint64_t me) except -1:
+        """Make an abandoned stripe ours, and remember whose it was."""
+        key = me << 32 | <uint64_t> stripe
+        self.recovered[key] = 0            # room for it first: nothing may fail once it is ours
+        cdef uint64_t dead = dsm_take_over(self.line(stripe), me)
+        if dead:
+            self.recovered[key] = dead
+            self.count(1)
+        else:
+            del self.recovered[key]
+        return 0
+
+    cdef inline void clear(self, Py_ssize_t stripe, uint64_t me, bint failed) noexcept:
+        """Give word 0 up; what was taken over and not put right is abandoned again."""
+        if self.unusual:
+            dead = self.recovered.pop(me << 32 | <uint64_t> stripe, 0)
+            if dead:
+                self.count(-1)
+                if failed:
+                    dsm_store(self.line(stripe), dead)
+                    return
+        dsm_release_exclusive(self.line(stripe))
+
+    cdef void back_out(self, Py_ssize_t stripe, uint64_t me, bint shared) noexcept:
         cdef int mode = dsm_holds(self.line(stripe), me)
         if shared and mode == 1:
             dsm_release_shared(self.line(stripe), me)
         elif not shared and mode == 2:
-            dsm_release_exclusive(self.line(stripe))
+            self.clear(stripe, me, True)
 
-    cdef inline int give(self, Py_ssize_t stripe, uint64_t me, bint shared) except -1:
+    cdef inline int give(self, Py_ssize_t stripe, uint64_t me, bint shared, bint failed) except -1:
         """Release the stripe; 1 if somebody waits in its lot."""
-        if self.nested_total:
+        if self.unusual:
             self.own_counts()
-        if self.nested_total:
+        if self.unusual:
             key = me << 32 | <uint64_t> stripe
             count = self.nested.pop(key, 0)
             if count:
-                self.nested_total -= 1
+                self.count(-1)
                 if count > 1:
                     self.nested[key] = count - 1
                 return 0
         if shared and dsm_holds(self.line(stripe), me) == 1:
             dsm_release_shared(self.line(stripe), me)
         else:                              # shared inside exclusive left last: the word is the hold
-            dsm_release_exclusive(self.line(stripe))
+            self.clear(stripe, me, failed)
         dsm_self.held -= 1
         return self.awaited(stripe)
 
@@ -326,10 +387,16 @@ cdef class StripeLocks:
         """Return this thread's identity here: its slot + 1."""
         return self.identity()
 
-    def try_take(self, Py_ssize_t stripe, uint64_t me, bint shared):
-        """Take the stripe if it is free (for `policy.wait`); say whether it is ours."""
+    def try_take(self, object owner, Py_ssize_t stripe, uint64_t me, bint shared, bint recover):
+        """Take the stripe if it can be had now (for `policy.wait`); say whether it is ours."""
         self.check(stripe)
-        return bool(self.attempt(stripe, me, shared))
+        if self.identity() != me:
+            raise RuntimeError(f"{owner!r} cannot be entered: this process was forked in the middle of the enter")
+        return bool(self.attempt(owner, stripe, me, shared, recover))
+
+    def taken_over(self, Py_ssize_t stripe, uint64_t me):
+        """Return the abandoned word that the stripe had before we took it over, or 0."""
+        return self.recovered.get(me << 32 | <uint64_t> stripe, 0)
 
     def holder(self, Py_ssize_t stripe):
         """Return word 0: the exclusive holder's slot + 1, or 0."""
@@ -354,8 +421,8 @@ cdef class StripeLocks:
     def evict(self, Py_ssize_t stripe, uint64_t me):
         """Take the stripe away from a participant that has ended, and wake who waits."""
         self.check(stripe)
-        self.undo(stripe, me, True)
-        self.undo(stripe, me, False)
+        dsm_release_shared(self.line(stripe), me)
+        dsm_cas(self.line(stripe), me, 0)
         self.wake(stripe, me)
 
 
@@ -377,26 +444,36 @@ cdef class Rows:
         Rows of the shared array that share a stripe.
     guarded : bool
         Only the view that a region gives may be written.
+    whole : Rows, optional
+        Of the array that this is a view of.
     """
 
     cdef readonly StripeLocks locks
     cdef readonly Py_ssize_t count, stride, origin, step, span, block
     cdef readonly bint guarded
+    cdef bint scalar            # no axis at all
+    cdef bint recyclable        # all rows are aligned, or none is
+    cdef char *home             # where the whole array begins
     cdef object array
     cdef cnp.ndarray spare      # the last row view, without its base, if nobody kept it
     cdef Region last            # the last region, to be used again if nobody kept it
 
     def __cinit__(self, StripeLocks locks not None, cnp.ndarray array not None, *, Py_ssize_t origin,
-                  Py_ssize_t step, Py_ssize_t span, Py_ssize_t block, bint guarded):
+                  Py_ssize_t step, Py_ssize_t span, Py_ssize_t block, bint guarded, Rows whole=None):
         self.locks = locks
+        self.home = <char *> cnp.PyArray_DATA(array) if whole is None else whole.home
         self.array = weakref.ref(array)
         self.count = cnp.PyArray_DIM(array, 0) if cnp.PyArray_NDIM(array) else 1
         self.stride = cnp.PyArray_STRIDE(array, 0) if cnp.PyArray_NDIM(array) else 0
+        self.scalar = cnp.PyArray_NDIM(array) == 0
+        self.recyclable = self.stride % max(1, array.dtype.alignment) == 0
         self.origin, self.step, self.span = origin, step, span
         self.block, self.guarded = block, guarded
 
     cdef inline bint fits(self, cnp.ndarray array) noexcept:
         """Say whether the array still has the axis it had: NumPy lets one set a shape in place."""
+        if self.scalar:
+            return cnp.PyArray_NDIM(array) == 0
         return cnp.PyArray_NDIM(array) and cnp.PyArray_DIM(array, 0) == self.count \
             and cnp.PyArray_STRIDE(array, 0) == self.stride
 
@@ -415,25 +492,32 @@ cdef class Region:
     cdef cnp.ndarray irregular
     cdef cnp.ndarray view
     cdef Py_ssize_t index, start, stop
-    cdef uint64_t me, incarnation
+    cdef uint64_t me, thread, incarnation
     cdef readonly bint shared
-    cdef bint fence, entered
+    cdef bint fence, undo, recover, entered
     cdef int kind
+    cdef object record                 # of what the rows were, to put them back
 
     @cython.binding(False)
     def __enter__(self):
         cdef StripeLocks locks = self.rows.locks
         self.take_all(None if self.timeout is None else locks.policy.deadline(self.timeout))
-        if self.kind == ROW and self.reuse_row():
+        if self.kind == ROW and not self.undo and self.reuse_row():
             return self.view
         return self.open_view_or_leave()
 
     cdef object open_view_or_leave(self):
         try:
-            return self.open_view()
+            if self.undo:
+                record = self.rows.locks.policy.save([self])
+            view = self.open_view()
         except BaseException:
-            self.give_all()
+            self.give_all(True)
             raise
+        if self.undo:
+            record.arm()
+            self.record = record
+        return view
 
     @cython.binding(False)
     def __exit__(self, kind, error, trace):
@@ -442,11 +526,19 @@ cdef class Region:
             raise RuntimeError(f"{self!r} was left without being entered")
         if self.incarnation != dsm_incarnation:      # a fork inside the region: the parent holds it
             self.entered = False
+            self.record = None
             return
-        if locks.identity() != self.me:
+        if dsm_thread() != self.thread:
             raise RuntimeError(f"{self!r} was entered by another thread, which still holds it")
         self.end_view()
-        self.give_all()
+        if self.record is not None:
+            self.record.end(kind is not None)
+            self.record = None
+        self.give_all(kind is not None)
+
+    def __del__(self):
+        if leave_dropped and self.entered and self.incarnation == dsm_incarnation and self.thread == dsm_thread():
+            self.__exit__(RuntimeError, None, None)
 
     cdef int find_array(self) except -1:
         self.array = self.rows.array()
@@ -467,16 +559,21 @@ cdef class Region:
             raise RuntimeError(f"{self!r} is entered already: call locked() for each with")
         if self.array is None:
             self.find_array()
-        if cnp.PyArray_NDIM(<cnp.ndarray> self.array) and not self.rows.fits(<cnp.ndarray> self.array):
+        if not self.rows.fits(<cnp.ndarray> self.array):
             raise RuntimeError(f"{self!r} cannot be entered: the array has got another shape since locked() was called")
         if self.stop - self.start == 1:
-            locks.take(self, self.stripe(0), me, self.shared, deadline)
+            locks.take(self, self.stripe(0), me, self.shared, self.recover, deadline)
         else:
             self.take_many(locks, me, deadline)
+        if self.entered:                             # while this thread waited
+            self.give_first(locks, me, self.stop - self.start, True)
+            raise RuntimeError(f"{self!r} was entered by another thread meanwhile: call locked() for each with")
         locks.acquisitions += 1
-        self.me = me
+        self.me, self.thread = me, dsm_thread()
         self.incarnation = dsm_incarnation
         self.entered = True
+        if self.rows.last is self:
+            self.rows.last = None                    # so that `__del__` comes at once
         if self.fence:
             dsm_fence()
         return 0
@@ -485,33 +582,35 @@ cdef class Region:
         cdef Py_ssize_t taken = 0
         try:
             while taken < self.stop - self.start:
-                locks.take(self, self.stripe(taken), me, self.shared, deadline)
+                locks.take(self, self.stripe(taken), me, self.shared, self.recover, deadline)
                 taken += 1
         except BaseException:
-            self.give_first(locks, me, taken)
+            self.give_first(locks, me, taken, True)
             raise
         return 0
 
-    cdef inline int give_all(self) except -1:
-        """Give every stripe back."""
+    cdef inline int give_all(self, bint failed) except -1:
+        """Give every stripe back; `failed`: the rows were not put right."""
         cdef StripeLocks locks = self.rows.locks
         self.entered = False
+        if self.kind == ROW and self.irregular is None and self.rows.last is None:
+            self.rows.last = self                    # only one row: nothing but `locked` sets is left in it
         self.array = None                            # no cycle through rows.last
         if self.fence:
             dsm_fence()
         if self.stop - self.start == 1:
-            if locks.give(self.stripe(0), self.me, self.shared):
+            if locks.give(self.stripe(0), self.me, self.shared, failed):
                 locks.policy.wake(locks, self.stripe(0), self.me)
         else:
-            self.give_first(locks, self.me, self.stop - self.start)
+            self.give_first(locks, self.me, self.stop - self.start, failed)
         return 0
 
-    cdef int give_first(self, StripeLocks locks, uint64_t me, Py_ssize_t count) except -1:
+    cdef int give_first(self, StripeLocks locks, uint64_t me, Py_ssize_t count, bint failed) except -1:
         """Release the first `count` stripes in descending order, then wake who waits."""
         cdef Py_ssize_t position
         awaited = None
         for position in range(count - 1, -1, -1):
-            if locks.give(self.stripe(position), me, self.shared):
+            if locks.give(self.stripe(position), me, self.shared, failed):
                 if awaited is None:
                     awaited = []
                 awaited.append(self.stripe(position))
@@ -525,6 +624,8 @@ cdef class Region:
         if self.array is None:
             self.find_array()
         cdef cnp.ndarray array = <cnp.ndarray> self.array
+        if self.kind == ROW and cnp.PyArray_NDIM(array) == 0:
+            raise RuntimeError(f"{self!r} has no row to give: the array has got another shape meanwhile")
         cdef bint writable = not self.shared and (self.rows.guarded or cnp.PyArray_ISWRITEABLE(array))
         cdef cnp.ndarray view
         if self.kind == ROW:
@@ -551,7 +652,7 @@ cdef class Region:
             return
         PyArray_CLEARFLAGS(self.view, NPY_ARRAY_WRITEABLE)
         cdef PyArrayObject_fields *fields = <PyArrayObject_fields *> self.view
-        if self.kind == ROW and Py_REFCNT(<PyObject *> self.view) == 1 and fields.weakreflist == NULL \
+        if self.kind == ROW and self.rows.recyclable and Py_REFCNT(<PyObject *> self.view) == 1 and fields.weakreflist == NULL \
                 and dsm_rows(self.view) == NULL:
             # Nobody kept it: the next row can have it.  Without its base, or it and the
             # array would keep each other alive.
@@ -586,6 +687,44 @@ cdef class Region:
             return self.irregular
         return np.arange(self.start, self.stop)
 
+    def elements(self):
+        """Return the elements that the region is of, for a copy of their bits.
+
+        Returns
+        -------
+        offset : int
+            Bytes from the beginning of the whole array.
+        part : ndarray of void
+            A writable view; not of the rows alone if `rows` is given.
+        rows : int, slice, sequence or mask, optional
+            Which rows of `part` are meant; None for all.
+        """
+        if self.array is None:
+            self.find_array()
+        cdef cnp.ndarray array = <cnp.ndarray> self.array
+        if not self.rows.guarded and not cnp.PyArray_ISWRITEABLE(array):
+            raise ValueError(f"{self!r} has nothing to undo: the array is read-only here")
+        cdef cnp.ndarray part = array.view(np.ndarray)
+        PyArray_ENABLEFLAGS(part, NPY_ARRAY_WRITEABLE)
+        rows = None
+        if self.kind == ROW:
+            part = part[self.index:self.index + 1]
+        elif self.kind == SLICE:
+            part = part[self.key]
+        elif self.key is not None and self.key is not Ellipsis:
+            rows = self.key
+        return <char *> cnp.PyArray_DATA(part) - self.rows.home, part.view(f"V{array.itemsize}"), rows
+
+    @property
+    def recovered(self):
+        """Who died inside the rows that this region has taken over; empty unless ``recover=True``."""
+        cdef StripeLocks locks = self.rows.locks
+        cdef Py_ssize_t position
+        if not self.entered or not locks.unusual:
+            return []
+        words = {locks.taken_over(self.stripe(position), self.me): None for position in range(self.stop - self.start)}
+        return [locks.policy.name_of_dead(word) for word in words if word]
+
     def held(self):
         """Say whether this thread holds all the rows, in this mode or a stronger one."""
         cdef StripeLocks locks = self.rows.locks
@@ -595,8 +734,12 @@ cdef class Region:
         for position in range(self.stop - self.start):
             mode = dsm_holds(locks.line(self.stripe(position)), me)
             if mode == 0 or mode == 1 and not self.shared:
-                return False
-        return True
+                break
+        else:
+            position = self.stop - self.start
+        if not self.entered:
+            self.array = None                        # no cycle through rows.last
+        return position == self.stop - self.start
 
     def widened(self, stripes):
         """Return a region of the same array over the given ascending stripes."""
@@ -605,7 +748,7 @@ cdef class Region:
             self.find_array()
         region.array, region.rows, region.key = self.array, self.rows, self.key
         region.shared, region.fence = self.shared, self.fence
-        region.timeout = self.timeout
+        region.timeout, region.recover = self.timeout, self.recover
         region.irregular = np.ascontiguousarray(stripes, dtype=np.intp)
         region.start, region.stop = 0, len(stripes)
         region.kind = SELF
@@ -636,10 +779,11 @@ cdef class RegionGroup:
 
     cdef list parts, ordered
     cdef public object timeout
-    cdef bint entered
+    cdef bint entered, undo
+    cdef object record
 
-    def __cinit__(self, list parts not None, list ordered not None, timeout):
-        self.parts, self.ordered, self.timeout = parts, ordered, timeout
+    def __cinit__(self, list parts not None, list ordered not None, timeout, *, bint undo=False):
+        self.parts, self.ordered, self.timeout, self.undo = parts, ordered, timeout, undo
 
     @cython.binding(False)
     def __enter__(self):
@@ -654,10 +798,15 @@ cdef class RegionGroup:
             for region in self.ordered:
                 region.take_all(deadline)
                 taken.append(region)
+            if self.undo and self.ordered:
+                record = (<Region> self.ordered[0]).rows.locks.policy.save(self.parts)
             views = tuple([(<Region> part).open_view() for part in self.parts])
         except BaseException:
-            self.give(taken)
+            self.give(taken, True)
             raise
+        if self.undo and self.ordered:
+            record.arm()
+            self.record = record
         self.entered = True
         return views
 
@@ -667,12 +816,21 @@ cdef class RegionGroup:
             raise RuntimeError("these regions were left without being entered")
         cdef Region region
         for region in self.ordered:
-            if region.incarnation == dsm_incarnation and region.rows.locks.identity() != region.me:
+            if region.incarnation == dsm_incarnation and dsm_thread() != region.thread:
                 raise RuntimeError("these regions were entered by another thread, which still holds them")
         self.entered = False
-        self.give(self.ordered)
+        if self.record is not None:
+            if (<Region> self.ordered[0]).incarnation == dsm_incarnation:
+                self.record.end(kind is not None)
+            self.record = None
+        self.give(self.ordered, kind is not None)
 
-    cdef int give(self, list regions) except -1:
+    @property
+    def recovered(self):
+        """Who died inside the rows that these regions have taken over."""
+        return [who for region in self.ordered for who in region.recovered]
+
+    cdef int give(self, list regions, bint failed) except -1:
         cdef Region region
         for region in self.parts:
             region.end_view()
@@ -680,7 +838,7 @@ cdef class RegionGroup:
         for region in reversed(regions):
             try:
                 if region.incarnation == dsm_incarnation:
-                    region.give_all()
+                    region.give_all(failed)
                 else:
                     region.entered = False
             except BaseException as error:     # an interrupt while waking: the others must still come free
@@ -702,7 +860,7 @@ cdef cnp.ndarray new_row(cnp.ndarray array, char *data):
     return view
 
 
-def locked(self, rows=None, *, bint shared=False, timeout=None, bint fence=False):
+def locked(self, rows=None, *, bint shared=False, timeout=None, bint fence=False, bint undo=False, bint recover=False):
     """Hold rows while inside ``with``; nobody else is in an overlapping region meanwhile.
 
     Parameters
@@ -715,6 +873,12 @@ def locked(self, rows=None, *, bint shared=False, timeout=None, bint fence=False
         Seconds to wait for all the rows together; 0 tries once, None waits for ever.
     fence : bool
         Also make everything I wrote before, to any array, visible to whoever enters next.
+    undo : bool
+        All or nothing: if the body raises, or this process dies in it, the rows are put
+        back, bit for bit, to what they were at the enter.
+    recover : bool
+        Take the rows over from a holder that died inside, instead of an OwnerDiedError.
+        If the body raises, they count as abandoned again.
 
     Returns
     -------
@@ -729,6 +893,11 @@ def locked(self, rows=None, *, bint shared=False, timeout=None, bint fence=False
         At once, if `rows` are no rows of this array.
     LockTimeoutError, DeadlockError
         At the enter; nothing is held then.
+    OwnerDiedError
+        At the enter, if a holder died inside and `recover` is not given: without `undo` the
+        rows may be half-written.  They stay abandoned until somebody enters with `recover`.
+    ValueError
+        `shared` with `undo` or `recover`: a shared region writes nothing.
 
     Notes
     -----
@@ -752,6 +921,8 @@ def locked(self, rows=None, *, bint shared=False, timeout=None, bint fence=False
     cdef Rows map = <Rows> found if found != NULL and (<Rows> found).fits(<cnp.ndarray> self) else <Rows?> rows_of(self)
     cdef Region region
     cdef Py_ssize_t index, start, stop, step
+    if shared and (undo or recover):
+        raise ValueError(f"a shared region of array {self.name!r} writes nothing: undo and recover need an exclusive one")
     if map.step and (PyLong_CheckExact(rows) or is_row(rows)):
         index = PyNumber_AsSsize_t(rows, IndexError)
         if index < 0:
@@ -801,6 +972,7 @@ def locked(self, rows=None, *, bint shared=False, timeout=None, bint fence=False
     region.key = rows
     region.shared = shared
     region.fence = fence
+    region.undo, region.recover = undo, recover
     region.timeout = timeout
     return region
 
@@ -823,19 +995,34 @@ cdef class StripeLock:
         """The lock words."""
         return self.locks
 
-    def acquire_until(self, deadline):
+    cdef inline int take(self, bint recover, object deadline) except -1:
+        cdef StripeLocks locks = self.locks
+        cdef uint64_t me = locks.identity()
+        locks.take(self, 0, me, False, recover, deadline)
+        locks.acquisitions += 1
+        locks.lock_thread, locks.lock_me, locks.lock_incarnation = dsm_thread(), me, dsm_incarnation
+        return 0
+
+    def acquire_until(self, deadline, bint recover=False):
         """Take the lock, waiting until `deadline` on the monotonic clock (None: for ever)."""
-        self.locks.take(self, 0, self.locks.identity(), False, deadline)
-        self.locks.acquisitions += 1
+        self.take(recover, deadline)
+
+    cdef inline int give(self, bint failed) except -1:
+        cdef StripeLocks locks = self.locks
+        cdef uint64_t me
+        if locks.lock_thread == dsm_thread() and locks.lock_incarnation == dsm_incarnation:
+            me = locks.lock_me
+        else:
+            me = locks.identity()
+        if dsm_holds(locks.line(0), me) != 2:
+            locks.policy.refuse_release(self, locks)
+        if locks.give(0, me, False, failed):
+            locks.policy.wake(locks, 0, me)
+        return 0
 
     def release(self):
         """Give the lock back; RuntimeError if this thread does not hold it."""
-        cdef StripeLocks locks = self.locks
-        cdef uint64_t me = locks.identity()
-        if dsm_holds(locks.line(0), me) != 2:
-            locks.policy.refuse_release(self, locks)
-        if locks.give(0, me, False):
-            locks.policy.wake(locks, 0, me)
+        self.give(False)
 
     def held(self):
         """Say whether this thread holds the lock."""
@@ -843,10 +1030,11 @@ cdef class StripeLock:
 
     @cython.binding(False)
     def __enter__(self):
-        self.locks.take(self, 0, self.locks.identity(), False, None)
-        self.locks.acquisitions += 1
+        self.take(False, None)
         return self
 
     @cython.binding(False)
     def __exit__(self, kind, error, trace):
-        self.release()
+        if self.locks.lock_incarnation != dsm_incarnation and self.locks.lock_incarnation:
+            return                                   # a fork inside: the parent holds it
+        self.give(kind is not None)

@@ -1,8 +1,15 @@
 """The barrier of a team: a counter, a generation, and a lot to park in.
 
-The last to arrive resets the counter and then steps the generation; everybody else
-watches the generation, for a moment on the cpu and then asleep.  A barrier that can never
-be complete, because a worker failed or has returned, breaks for all instead of hanging.
+Each worker writes into its slot which generation it has come to, and counts itself; the
+last one steps the generation, and everybody else watches it, for a moment on the cpu and
+then asleep.  The counter only ever grows, so there is no moment in which it is being reset.
+A barrier that can never be complete, because a worker failed or has returned, breaks for
+all instead of hanging.
+
+Where survivors go on after a death, the counter says nothing any more: it may or may not
+have the dead in it.  Then the slots decide: everybody who lives has come.  The supervisor
+writes down the death before it looks at the slots, a worker writes its slot before it looks
+for deaths, so one of the two sees the other and completes the barrier.
 """
 
 from __future__ import annotations
@@ -22,6 +29,7 @@ _FIRST_PARK: Final = 0.02
 _LAST_PARK: Final = 0.1
 _FAILED: Final = 1
 _NEVER: Final = 2**63
+_DEAD: Final = 2**63 + 1
 
 
 class Barrier:
@@ -35,7 +43,8 @@ class Barrier:
 
     def reset(self) -> None:
         """Make the barrier whole again, while no worker runs."""
-        for word in (Team.ARRIVED, Team.BROKEN, Team.FINISHED, *range(Team.LOT, Team.LOT + 8)):
+        words = (Team.ARRIVED, Team.GENERATION, Team.BROKEN, Team.FINISHED, Team.DEAD)
+        for word in (*words, *range(Team.LOT, Team.LOT + 8)):
             self._words.store(word, 0)
 
     def wait(self, rank: int) -> None:
@@ -59,13 +68,24 @@ class Barrier:
         self._refuse_broken()
         generation = words.load(Team.GENERATION)
         self._namespace.slots.set(rank, Slot.BARRIER, generation + 1)
-        if words.add(Team.ARRIVED, 1) + 1 == self._size:
+        arrived = words.add(Team.ARRIVED, 1) + 1
+        if arrived == self._size * (generation + 1) or (words.load(Team.DEAD) and not self._absent(generation)):
             self._refuse_broken()  # somebody was counted who was interrupted
-            words.store(Team.ARRIVED, 0)
-            words.store(Team.GENERATION, generation + 1)
-            self._wake_parked()
+            self._complete(generation)
         elif words.spin_while(Team.GENERATION, generation, self._spins):
-            self._park(rank, generation)
+            self._park(generation)
+
+    def _complete(self, generation: int) -> None:
+        self._words.compare_and_swap(Team.GENERATION, generation, generation + 1)
+        self._wake_parked()
+
+    def lose(self, rank: int) -> None:
+        """Go on without a worker that died: everybody else is enough from now on."""
+        self._namespace.slots.set(rank, Slot.BARRIER, _DEAD)
+        self._words.store(Team.DEAD, 1)
+        generation = self._words.load(Team.GENERATION)
+        if not self._absent(generation):
+            self._complete(generation)
 
     def _refuse_broken(self) -> None:
         if self._words.load(Team.BROKEN):
@@ -88,26 +108,27 @@ class Barrier:
             if bits:
                 self._namespace.wake_all(bits << 64 * word)
 
-    def _park(self, rank: int, generation: int) -> None:
+    def _park(self, generation: int) -> None:
         namespace, words = self._namespace, self._words
-        word, bit = Team.LOT + rank // 64, 1 << rank % 64
+        slot = namespace.join() - 1  # this thread's own: the worker's main thread may be elsewhere
+        word, bit = Team.LOT + slot // 64, 1 << slot % 64
         pause = _FIRST_PARK
-        namespace.slots.begin_wait(rank, BARRIER, 0)
+        outer = namespace.slots.begin_wait(slot, BARRIER, 0)
         words.or_(word, bit)
         try:
             while True:
-                namespace.clear_permit(rank)
+                namespace.clear_permit(slot)
                 trouble = self._trouble()  # before the generation: whoever passed it may have returned since
                 if words.load(Team.GENERATION) != generation:
                     return
                 if trouble is not None:
                     raise trouble
-                if not namespace.park(rank, pause):
-                    namespace.slots.block_on(rank, self._absent(generation))
+                if not namespace.park(slot, pause):
+                    namespace.slots.block_on(slot, self._absent(generation))
                     pause = min(2 * pause, _LAST_PARK)
         finally:
             words.and_(word, ~bit & (1 << 64) - 1)
-            namespace.slots.end_wait(rank)
+            namespace.slots.end_wait(slot, outer)
 
     def _trouble(self) -> BrokenBarrierError | None:
         """Return why not everybody can come, if so."""
@@ -121,6 +142,7 @@ class Barrier:
         return BrokenBarrierError(f"the barrier can never be complete: {who} returned without coming")
 
     def _absent(self, generation: int) -> int:
-        came = generation + 1
+        """Return who is still to come, one bit for each rank; who returned will not."""
+        came = (generation + 1, _DEAD)
         slots = self._namespace.slots
-        return sum(1 << rank for rank in range(self._size) if slots.get(rank, Slot.BARRIER) != came)
+        return sum(1 << rank for rank in range(self._size) if slots.get(rank, Slot.BARRIER) not in came)

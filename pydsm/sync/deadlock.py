@@ -44,9 +44,14 @@ class Suspicion:
         )
 
     def stands(self, slots: SlotTable) -> bool:
-        """Say whether everybody in the cycle still is in the same wait."""
+        """Say whether everybody in the cycle still is in the same wait, and blocked by the next."""
         now = _evidence(slots, self.cycle)
-        return all(wait == then for (wait, _), (then, _) in zip(now, self.evidence, strict=True))
+        return all(
+            wait == then and slots.blockers(slot) >> following & 1
+            for slot, following, (wait, _), (then, _) in zip(
+                self.cycle, self.cycle[1:] + self.cycle[:1], now, self.evidence, strict=True
+            )
+        )
 
     def victim(self, slots: SlotTable) -> int:
         """Return the member that has to give up."""

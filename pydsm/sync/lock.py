@@ -34,7 +34,7 @@ class Lock(StripeLock):
 
     words: StripeLocks
 
-    def acquire(self, block: bool = True, timeout: float | None = None) -> bool:
+    def acquire(self, block: bool = True, timeout: float | None = None, *, recover: bool = False) -> bool:
         """Take the lock; say whether it was had.
 
         Parameters
@@ -43,14 +43,19 @@ class Lock(StripeLock):
             False: try once.
         timeout : float, optional
             Seconds to wait at most; None waits for ever.
+        recover : bool
+            Take the lock over from a holder that died, instead of an OwnerDiedError.
 
         Raises
         ------
         DeadlockError
             Waiting would never end.
+        OwnerDiedError
+            A holder died, so what the lock guards may be half-written; it stays so until
+            somebody acquires with `recover`.
         """
         try:
-            self.acquire_until(deadline_of(timeout if block else 0))
+            self.acquire_until(deadline_of(timeout if block else 0), recover)
         except LockTimeoutError:
             return False
         return True

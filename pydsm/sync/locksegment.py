@@ -58,7 +58,4 @@ def attach(namespace: Namespace, name: str) -> tuple[LockHeader, StripeLocks]:
 
 def _open(namespace: Namespace, name: str, table: NDArray[np.uint64]) -> tuple[LockHeader, StripeLocks]:
     header = read_lock_header(table, name)
-    locks = namespace.lock_words.get(header.array_id)
-    if locks is None:
-        locks = namespace.lock_words[header.array_id] = LockTable(namespace, header, table).open_locks()
-    return header, locks
+    return header, namespace.lock_words_of(header, lambda: LockTable(namespace, header, table).open_locks())

@@ -21,15 +21,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-import numpy as np
-
-from pydsm.core.layout import LINE, LockHeader, Slot, Team, Total
+from pydsm.core.layout import LockHeader, Participant, Slot, Team, Total
 from pydsm.errors import DeadlockError, LockTimeoutError, OwnerDiedError
 from pydsm.ipc.cpus import available_cpus
-from pydsm.native import StripeLocks, Words
+from pydsm.native import Region, StripeLocks, UndoRecord
 from pydsm.sync import deadlock
+from pydsm.sync.lockwords import LockWords
 from pydsm.sync.namespace import Namespace
-from pydsm.sync.slots import BARRIER, EXCLUSIVE, JOIN, SHARED, bits_of
+from pydsm.sync.slots import BARRIER, EXCLUSIVE, JOIN, RECOVERING, SHARED, bits_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,6 +55,7 @@ class LockStatistics:
     waited_seconds: float
     held_exclusive: int
     held_shared: int
+    abandoned: int
 
 
 def deadline_of(timeout: Any) -> float | None:
@@ -70,26 +70,18 @@ def deadline_of(timeout: Any) -> float | None:
     return time.monotonic() + seconds
 
 
-class LockTable:
+class LockTable(LockWords):
     """The policy for the locks of one array, or for the one stripe of a named lock."""
 
-    def __init__(self, namespace: Namespace, header: LockHeader, words: NDArray[Any]) -> None:
+    def __init__(self, namespace: Namespace, header: LockHeader, table: NDArray[Any]) -> None:
+        super().__init__(header, table)
         self.namespace = namespace
-        self.name = header.description.name
-        self.array_id = header.array_id
-        self.stripes = header.stripes
-        self._block = header.description.block
-        self._is_array = bool(header.description.shape)
-        self._rows = header.description.shape[0] if self._is_array else 1
-        self._totals = Words(words[: header.words])
-        self._lines = words[header.words : header.words + header.stripes * LINE]
-        self._lots = words[header.words + header.stripes * LINE :]
 
     def open_locks(self) -> StripeLocks:
         """Return the lock words; they keep this policy alive, not the other way round."""
         crowded = self.namespace.words.load(Team.SIZE) > available_cpus()
         return StripeLocks(
-            self._lines, self._lots, space=self.namespace.space, policy=self, spins=0 if crowded else _SPINS
+            self.lines, self.lots, space=self.namespace.space, policy=self, spins=0 if crowded else _SPINS
         )
 
     # -- asked by native code ----------------------------------------------------
@@ -97,7 +89,7 @@ class LockTable:
     def join(self) -> int:
         """Return this thread's identity."""
         if self.namespace.closed:
-            raise RuntimeError(f"{self.name!r} cannot be locked: its team was terminated")
+            raise RuntimeError(f"{self.name!r} cannot be locked: {self.namespace.why_closed}")
         return self.namespace.join()
 
     def deadline(self, timeout: float | None) -> float | None:
@@ -105,7 +97,14 @@ class LockTable:
         return deadline_of(timeout)
 
     def wait(
-        self, owner: object, locks: StripeLocks, stripe: int, me: int, shared: bool, deadline: float | None
+        self,
+        owner: object,
+        locks: StripeLocks,
+        stripe: int,
+        me: int,
+        shared: bool,
+        recover: bool,
+        deadline: float | None,
     ) -> None:
         """Take a busy stripe, sleeping until it is free.
 
@@ -116,32 +115,40 @@ class LockTable:
         namespace, slots, slot = self.namespace, self.namespace.slots, me - 1
         started = time.monotonic()
         pause, parks, suspicion = _FIRST_PARK, 0, None
-        slots.begin_wait(slot, SHARED if shared else EXCLUSIVE, self.array_id << 32 | stripe)
+        look_at = started + pause
+        kind = SHARED if shared else RECOVERING if recover else EXCLUSIVE
+        outer = slots.begin_wait(slot, kind, self.array_id << 32 | stripe)
         try:
             while True:
                 namespace.clear_permit(slot)
-                if locks.try_take(stripe, me, shared):
+                if locks.try_take(owner, stripe, me, shared, recover):
                     return
-                left = math.inf if deadline is None else deadline - time.monotonic()
+                now = time.monotonic()
+                left = math.inf if deadline is None else deadline - now
                 if left <= 0:
                     raise self._timeout(owner, locks, stripe, me)
                 blockers = self._blockers(locks, stripe, me, shared)
                 slots.block_on(slot, blockers)
-                parks += 1
-                if not namespace.park(slot, min(pause, left)):
+                if now >= look_at:  # however often it is woken in vain
                     pause = min(2 * pause, _LAST_PARK)
-                    for blocker in bits_of(blockers):
-                        if self._has_died(blocker, lambda: self._blockers(locks, stripe, me, shared)):
-                            raise self._owner_died(owner, stripe, blocker)
+                    look_at = now + pause
+                    self._bury_dead(blockers)
                     if suspicion is None or not suspicion.stands(slots):
                         suspicion = deadlock.suspect(slots, slot)
                     elif suspicion.is_proven(slots) and suspicion.victim(slots) == slot:
                         raise self._deadlock(owner, suspicion.cycle)
+                parks += 1
+                namespace.park(slot, max(0.0, min(look_at - now, left)))
         finally:
-            slots.end_wait(slot)
-            self._totals.add(Total.PARKS, parks)
-            self._totals.add(Total.WAITED_NS, int((time.monotonic() - started) * 1e9))
+            slots.end_wait(slot, outer)
+            self._words.add(Total.PARKS, parks)
+            self._words.add(Total.WAITED_NS, int((time.monotonic() - started) * 1e9))
             self.settle(locks)
+
+    def _bury_dead(self, blockers: int) -> None:
+        for blocker in bits_of(blockers):
+            if not self.namespace.is_alive(blocker):
+                self.namespace.bury(blocker)  # or somebody else is at it
 
     def wake(self, locks: StripeLocks, stripe: int, me: int) -> None:
         """Wake one exclusive waiter for the stripe, or all its shared ones.
@@ -149,6 +156,8 @@ class LockTable:
         While word 0 is taken only its holder can get on: it may be waiting for the sharers
         to leave.  Whoever else waits is its to wake when it leaves.
         """
+        if self.namespace.closed:
+            return
         slots, target = self.namespace.slots, self.array_id << 32 | stripe
         waiters = [
             slot
@@ -156,6 +165,9 @@ class LockTable:
             if slots.get(slot, Slot.WAIT) and slots.get(slot, Slot.TARGET) == target
         ]
         holder = locks.holder(stripe)
+        if Participant.of_abandoned(holder):
+            self.namespace.wake_all(sum(1 << slot for slot in waiters))  # they all have to know
+            return
         if holder:
             waiters = [slot for slot in waiters if slot == holder - 1]
         waiters.sort(key=lambda slot: (slot < me, slot))  # slot >= me lies behind ours, me - 1
@@ -175,12 +187,35 @@ class LockTable:
             "leave the shared region first, or enter exclusively from the start"
         )
 
+    def refuse_abandoned(self, owner: object, locks: StripeLocks, stripe: int, word: int) -> NoReturn:
+        """Say that somebody died inside."""
+        dead = Participant.of_abandoned(word)
+        assert dead is not None
+        rows = self.what_is(stripe)
+        raise OwnerDiedError(
+            f"{owner!r} cannot be had: {dead} died holding {rows}; what it was writing may be half done, "
+            "enter with recover=True to take over",
+            name=self.name,
+            rows=rows,
+            holder=str(dead),
+            rank=dead.rank,
+            pid=dead.pid,
+        )
+
+    def save(self, regions: list[Region]) -> UndoRecord:
+        """Copy the regions' rows to where they can be put back from."""
+        return self.namespace.undo_log(self.join() - 1).save(regions)
+
     def refuse_release(self, owner: object, locks: StripeLocks) -> NoReturn:
         """Say that a lock was released that this thread does not hold."""
         holder = ", ".join(self.holders(locks, 0)) or "nobody"
         raise RuntimeError(f"{owner!r} cannot be released here: it is held by {holder}")
 
     # -- for people --------------------------------------------------------------
+
+    def name_of_dead(self, word: int) -> str:
+        """Return who died in a stripe whose word 0 this was."""
+        return str(Participant.of_abandoned(word))
 
     def holders(self, locks: StripeLocks, stripe: int, *, shared: bool | None = None) -> list[str]:
         """Return who holds the stripe, in one of the modes or in both."""
@@ -194,9 +229,9 @@ class LockTable:
         acquisitions, locks.acquisitions = locks.acquisitions, 0
         contended, locks.contended = locks.contended, 0
         if acquisitions:
-            self._totals.add(Total.ACQUISITIONS, acquisitions)
+            self._words.add(Total.ACQUISITIONS, acquisitions)
         if contended:
-            self._totals.add(Total.CONTENDED, contended)
+            self._words.add(Total.CONTENDED, contended)
 
     def statistics(self, locks: StripeLocks) -> LockStatistics:
         """Return the array's totals."""
@@ -205,34 +240,14 @@ class LockTable:
         return LockStatistics(
             name=self.name,
             stripes=self.stripes,
-            acquisitions=self._totals.load(Total.ACQUISITIONS),
-            contended=self._totals.load(Total.CONTENDED),
-            parks=self._totals.load(Total.PARKS),
-            waited_seconds=self._totals.load(Total.WAITED_NS) / 1e9,
+            acquisitions=self._words.load(Total.ACQUISITIONS),
+            contended=self._words.load(Total.CONTENDED),
+            parks=self._words.load(Total.PARKS),
+            waited_seconds=self._words.load(Total.WAITED_NS) / 1e9,
             held_exclusive=len(exclusive),
             held_shared=len(shared),
+            abandoned=len(self.abandoned()),
         )
-
-    def held_stripes(self) -> tuple[list[int], list[int]]:
-        """Return the stripes that are held exclusive, and those held shared."""
-        lines = self._lines.reshape(-1, LINE).copy()  # others change it while we look
-        return np.flatnonzero(lines[:, 0]).tolist(), np.flatnonzero(lines[:, 1:].any(axis=1)).tolist()
-
-    def waiting(self) -> list[int]:
-        """Return the slots that are parked in the array's lots."""
-        lots = np.bitwise_or.reduce(self._lots.reshape(-1, LINE), axis=0)
-        return [64 * word + bit for word, bits in enumerate(lots.tolist()) for bit in bits_of(bits)]
-
-    def what_is(self, stripe: int) -> str:
-        """Return the rows that a stripe guards, as text."""
-        if not self._is_array:
-            return "the lock"
-        start, stop = self.rows_of(stripe, stripe + 1)[0]
-        return f"row {start}" if stop == start + 1 else f"rows {start} to {stop - 1}"
-
-    def rows_of(self, start: int, stop: int) -> list[list[int]]:
-        """Return the rows that neighbouring stripes guard, as one pair; none for a lock."""
-        return [[start * self._block, min(stop * self._block, self._rows)]] if self._is_array else []
 
     def waiting_for(self) -> list[tuple[int, int, bool]]:
         """Return who waits for which stripe of this array, and whether to share it."""
@@ -256,18 +271,13 @@ class LockTable:
         return evicted
 
     def _holding(self, locks: StripeLocks, stripe: int) -> int:
-        holder = locks.holder(stripe)
-        return locks.sharers(stripe) | (1 << holder - 1 if holder else 0)
+        return locks.sharers(stripe) | _bit(locks.holder(stripe))
 
     def _blockers(self, locks: StripeLocks, stripe: int, me: int, shared: bool) -> int:
         holder = locks.holder(stripe)
         if holder and holder != me:
-            return 1 << holder - 1
+            return _bit(holder)
         return 0 if shared else locks.sharers(stripe) & ~(1 << me - 1)
-
-    def full_name(self, stripe: int) -> str:
-        """Return the rows that a stripe guards with the array's name, or the lock's name."""
-        return f"{self.what_is(stripe)} of array {self.name!r}" if self._is_array else f"lock {self.name!r}"
 
     def _timeout(self, owner: object, locks: StripeLocks, stripe: int, me: int) -> LockTimeoutError:
         holding = self._holding(locks, stripe) & ~(1 << me - 1)
@@ -277,20 +287,6 @@ class LockTable:
             name=self.name,
             rows=self.what_is(stripe),
             holders=holders,
-        )
-
-    def _has_died(self, slot: int, blockers: Callable[[], int]) -> bool:
-        """Say whether a blocker is dead: it blocks still, and is not alive before and after that look."""
-        alive = self.namespace.is_alive
-        return not alive(slot) and bool(blockers() >> slot & 1) and not alive(slot)
-
-    def _owner_died(self, owner: object, stripe: int, slot: int) -> OwnerDiedError:
-        rows, holder = self.what_is(stripe), self.namespace.slots.name(slot)
-        return OwnerDiedError(
-            f"{owner!r} cannot be had: {rows} held by {holder}, which has died",
-            name=self.name,
-            rows=rows,
-            holder=holder,
         )
 
     def _deadlock(self, owner: object, cycle: tuple[int, ...]) -> DeadlockError:
@@ -309,3 +305,8 @@ class LockTable:
             return "at the barrier" if kind == BARRIER else "for the end of the run, that is"
         locks = self.namespace.lock_words.get(target >> 32)
         return f"at {locks.policy.full_name(target & 0xFFFFFFFF)}" if locks is not None else "at a lock"
+
+
+def _bit(holder: int) -> int:
+    """Return the holder that word 0 names as a bit; none if it is free or abandoned."""
+    return 0 if holder == 0 or Participant.of_abandoned(holder) else 1 << holder - 1

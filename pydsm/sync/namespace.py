@@ -16,17 +16,21 @@ import os
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from pydsm.core import names
-from pydsm.core.layout import MAX_SLOTS, TEAM_MAGIC, TEAM_WORDS, VERSION, Slot, Team, names_slot, slot_word
+from pydsm.core.layout import MAX_SLOTS, TEAM_MAGIC, TEAM_WORDS, VERSION, LockHeader, Participant, Slot, Team, slot_word
 from pydsm.errors import NameExistsError, SegmentError, UnknownNameError
 from pydsm.ipc import catalog, segment, semaphore, shm
 from pydsm.ipc.lockfile import LockFile
 from pydsm.native import StripeLocks, Words, forget_identity, held
+from pydsm.sync import burial
+from pydsm.sync.lockwords import LockWords
 from pydsm.sync.slots import SlotTable, bits_of
+from pydsm.sync.undo import UndoLog
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,8 +38,11 @@ if TYPE_CHECKING:
 __all__ = ["Namespace", "default_name"]
 
 _WORD: Final = np.dtype(np.uint64)
+_BURIAL_SECONDS: Final = 0.001  # until the next look, while another process buries
+_PATIENCE: Final = 1000
 _spaces = itertools.count(1)
 _open: weakref.WeakValueDictionary[str, Namespace] = weakref.WeakValueDictionary()
+_all: weakref.WeakSet[Namespace] = weakref.WeakSet()  # also those whose name another one has now
 _kept: set[Namespace] = set()  # until the process ends: its arrays may be attached again by name
 _guard = threading.RLock()
 
@@ -61,8 +68,12 @@ class Namespace:
         self._taken: set[int] = set()  # slots of this process's living threads
         self._semaphores: dict[int, semaphore.Semaphore] = {}
         self._parking: set[int] = set()
+        self._undo_logs: dict[int, UndoLog] = {}
+        self._burying = False
         self._closed = False
+        self._why_closed = "its team was terminated"
         _open[name] = self
+        _all.add(self)
 
     @classmethod
     def create(cls, name: str | None = None, *, size: int = 0) -> Namespace:
@@ -91,7 +102,9 @@ class Namespace:
             os.getpid(),
             MAX_SLOTS,
         )
-        table[[Team.NEXT_ID, Team.SIZE, Team.CREATED]] = 1, size, time.time_ns()
+        # Ids of another namespace of the same name, before or after, are others: handles tell them apart.
+        first_id = int.from_bytes(os.urandom(3), "little") << 8
+        table[[Team.NEXT_ID, Team.SIZE, Team.CREATED]] = first_id, size, time.time_ns()
         try:
             shm.link(descriptor, file.name)
         except FileExistsError:
@@ -152,11 +165,18 @@ class Namespace:
 
     def sit(self, rank: int) -> None:
         """Take the slot of a worker for this thread."""
-        if not self._file.hold_slot(rank):
-            raise RuntimeError(f"rank {rank} of namespace {self.name!r} runs in another process already")
-        self._taken.add(rank)
-        self.slots.set(rank, Slot.STATE, 1)
-        self._seat.taken = _Seat(self, rank, rank)
+        for _ in range(_PATIENCE):  # a child that the worker of an earlier run forked may have its byte for a moment
+            self.bury_all()
+            if self._take(rank):
+                self._seat.taken = _Seat(self, rank, rank)
+                return
+            time.sleep(_BURIAL_SECONDS)
+        raise RuntimeError(f"rank {rank} of namespace {self.name!r} runs in another process already")
+
+    def stand_up(self, rank: int) -> None:
+        """Say that the worker leaves in order: what ends now is no death."""
+        self._seat.taken = None
+        self._leave(rank)
 
     def rank(self) -> int | None:
         """Return this thread's rank, or None if it is no worker."""
@@ -164,30 +184,26 @@ class Namespace:
         return None if seat is None else seat.rank
 
     def _free_slot(self) -> int:
-        """Take a free slot, or that of a dead participant whom no lock word names any more."""
-        first = self.words.load(Team.SIZE)
-        with _guard:
-            for slot in range(first, MAX_SLOTS):
-                if self.slots.claim(slot):
-                    if self._file.hold_slot(slot):
-                        self._taken.add(slot)
-                        return slot
-                    self.slots.vacate(slot)
-            for slot in range(first, MAX_SLOTS):
-                if slot not in self._taken and self._file.hold_slot(slot):
-                    if not self._is_named(slot):
-                        self._taken.add(slot)
-                        return slot
-                    self._file.leave_slot(slot)
+        """Take a free slot; if there is none, after the burial of the dead."""
+        for attempt in range(2):
+            for slot in range(self.words.load(Team.SIZE), MAX_SLOTS):
+                if self._take(slot):
+                    return slot
+            if attempt == 0:
+                self.bury_all()
         raise RuntimeError(f"all {MAX_SLOTS} slots of namespace {self.name!r} are taken: fewer threads may lock")
 
-    def _is_named(self, slot: int) -> bool:
-        """Say whether a lock word of the namespace says that the slot holds or awaits something."""
-        for name in self.known():
-            with contextlib.suppress(FileNotFoundError, SegmentError):
-                if names_slot(segment.attach(names.lock_name(self.name, name), _WORD), slot):
-                    return True
-        return False
+    def _take(self, slot: int) -> bool:
+        """Take a slot if it is free: its byte first, because whoever has that may change the slot."""
+        with _guard:
+            if slot in self._taken or self.slots.get(slot, Slot.STATE) or not self._file.hold_slot(slot):
+                return False
+            if self.slots.get(slot, Slot.STATE):
+                self._file.leave_slot(slot)
+                return False
+            self._taken.add(slot)
+            self.slots.set(slot, Slot.STATE, 1)
+            return True
 
     def _leave(self, slot: int) -> None:
         """Give a slot back when its thread ends; one that still holds something is seen to be dead."""
@@ -195,6 +211,9 @@ class Namespace:
         with _guard:  # nobody else of this process may sit down before the byte is free too
             self._taken.discard(slot)
             if held() == 0:
+                log = self._undo_logs.pop(slot, None)
+                if log is not None:
+                    log.remove()
                 self.slots.vacate(slot)
             self._file.leave_slot(slot)
 
@@ -211,7 +230,7 @@ class Namespace:
     def wake(self, slot: int) -> None:
         """Wake the thread in a slot, unless that is under way already."""
         if self.words.exchange(slot_word(slot, Slot.PERMIT), 1) == 0:
-            with contextlib.suppress(FileNotFoundError):  # nobody has slept there yet
+            with contextlib.suppress(OSError):  # nobody has slept there yet; or its first sleep ends by itself
                 self._semaphore(slot, create=False).post()
 
     def wake_all(self, bits: int) -> None:
@@ -227,7 +246,7 @@ class Namespace:
         known = self._semaphores.get(slot)
         if known is None:
             if self.closed:
-                raise RuntimeError(f"namespace {self.name!r} was closed: nobody can wait in it any more")
+                raise RuntimeError(f"nobody can wait in namespace {self.name!r} any more: {self._why_closed}")
             known = self._semaphores[slot] = self._find_semaphore(slot, create=create)
         return known
 
@@ -240,11 +259,65 @@ class Namespace:
                 return semaphore.Semaphore.open(name)
         return semaphore.Semaphore.open(name)
 
+    # -- the dead ----------------------------------------------------------------
+
+    def bury(self, slot: int) -> bool:
+        """Put right what a participant left, if it is dead; False if somebody else is at it."""
+        with _guard:
+            if self._burying:  # a signal handler in the middle of it
+                return False
+            self._burying = True
+            try:
+                with self._file.burying() as alone:
+                    if alone and slot not in self._taken and self._file.hold_slot(slot):
+                        try:
+                            burial.bury(self.name, self.slots, slot, self._all_words(), self.wake_all)
+                        finally:
+                            self._file.leave_slot(slot)
+                return alone
+            finally:
+                self._burying = False
+
+    def bury_all(self) -> None:
+        """Put right what all that are dead left."""
+        for slot in self.slots.taken():
+            while self.slots.get(slot, Slot.STATE) and not self.is_alive(slot):
+                if not self.bury(slot):
+                    time.sleep(_BURIAL_SECONDS)
+
+    def abandoned_by(self, who: Participant) -> list[str]:
+        """Return what a dead participant held and nobody has taken over, as texts."""
+        found = []
+        for words in self._all_words():
+            stripes = [stripe for stripe, dead in words.abandoned().items() if dead == who]
+            if stripes:
+                found.append(words.full_name(*stripes))
+        return found
+
+    def _all_words(self) -> list[LockWords]:
+        mapped = [locks.policy for locks in list(self.lock_words.values())]
+        return list(burial.all_words(self.name, self.known(), mapped))
+
+    def undo_log(self, slot: int) -> UndoLog:
+        """Return where a participant of this process keeps what rows were."""
+        log = self._undo_logs.get(slot)
+        if log is None:
+            log = self._undo_logs[slot] = UndoLog(self.name, slot)
+        return log
+
     # -- names -------------------------------------------------------------------
 
     def new_id(self) -> int:
         """Return a number no other array or lock of the namespace has."""
         return self.words.add(Team.NEXT_ID, 1)
+
+    def lock_words_of(self, header: LockHeader, open_locks: Callable[[], StripeLocks]) -> StripeLocks:
+        """Return this process's one object for the lock words of an array or a lock."""
+        with _guard:
+            locks = self.lock_words.get(header.array_id)
+            if locks is None:
+                locks = self.lock_words[header.array_id] = open_locks()
+            return locks
 
     def creating(self) -> contextlib.AbstractContextManager[None]:
         """Be the only one who makes or removes names in here."""
@@ -258,6 +331,11 @@ class Namespace:
     def is_alive(self, slot: int) -> bool:
         """Say whether the thread in a slot can still run: its process holds the slot's byte."""
         return slot in self._taken or self._file.is_held_elsewhere(slot)
+
+    @property
+    def why_closed(self) -> str:
+        """Why nothing can be done in here any more."""
+        return self._why_closed
 
     @property
     def closed(self) -> bool:
@@ -293,10 +371,15 @@ class Namespace:
 
     def _after_fork(self) -> None:
         """Be a process of one's own: a child holds none of its parent's kernel locks."""
-        if not self.closed:
-            self._file.reopen()
         self._seat = threading.local()
-        self._taken, self._parking = set(), set()
+        self._taken, self._parking, self._undo_logs = set(), set(), {}
+        self._burying = False
+        if not self._closed:
+            try:
+                self._file.reopen()
+            except OSError as error:  # no descriptor left: without proof of life no part in anything
+                self._closed = True
+                self._why_closed = f"this child process could not join it: {error.strerror}"
 
 
 class _Seat:
@@ -322,7 +405,7 @@ class _Seat:
 def _after_fork() -> None:
     global _guard
     _guard = threading.RLock()
-    for namespace in list(_open.values()):
+    for namespace in list(_all):
         namespace._after_fork()
 
 

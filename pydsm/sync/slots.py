@@ -13,16 +13,17 @@ import threading
 from collections.abc import Iterator
 from typing import Final
 
-from pydsm.core.layout import MAX_SLOTS, Slot, slot_word
+from pydsm.core.layout import MAX_SLOTS, Participant, Slot, slot_word
 from pydsm.native import Words
 
-__all__ = ["BARRIER", "EXCLUSIVE", "JOIN", "SHARED", "SlotTable", "bits_of"]
+__all__ = ["BARRIER", "EXCLUSIVE", "JOIN", "RECOVERING", "SHARED", "SlotTable", "bits_of"]
 
 EXCLUSIVE: Final = 1
 SHARED: Final = 2
 BARRIER: Final = 3
 JOIN: Final = 4
-"""Kinds of waits."""
+RECOVERING: Final = 5
+"""Kinds of waits.  A stripe that a recoverer has and waits for sharers of is abandoned if it dies."""
 
 _BLOCKER_WORDS: Final = MAX_SLOTS // 64
 _WORD: Final = (1 << 64) - 1
@@ -58,10 +59,6 @@ class SlotTable:
         """Set a word of a slot."""
         self.words.store(slot_word(slot, word), value)
 
-    def claim(self, slot: int) -> bool:
-        """Take a free slot; False if it is taken."""
-        return self.words.compare_and_swap(slot_word(slot, Slot.STATE), 0, 1)
-
     def introduce(self, slot: int, rank: int | None) -> None:
         """Write down who runs in the slot (for people: nothing is decided by a pid)."""
         self.set(slot, Slot.PID, os.getpid() << 32 | threading.get_native_id() & 0xFFFFFFFF)
@@ -70,17 +67,33 @@ class SlotTable:
 
     def vacate(self, slot: int) -> None:
         """Make the slot free."""
+        self.end_wait(slot)
         self.set(slot, Slot.PID, 0)
         self.set(slot, Slot.STATE, 0)
 
+    def taken(self) -> list[int]:
+        """Return the slots that somebody has, dead or alive."""
+        return [slot for slot in range(MAX_SLOTS) if self.get(slot, Slot.STATE)]
+
+    def who(self, slot: int) -> Participant:
+        """Return who ran in the slot."""
+        rank = self.get(slot, Slot.RANK)
+        return Participant(slot, self.get(slot, Slot.PID) >> 32, rank - 1 if rank else None)
+
     def name(self, slot: int) -> str:
         """Return who runs in the slot, for people."""
-        rank = self.get(slot, Slot.RANK)
-        pid = self.get(slot, Slot.PID) >> 32
-        return f"rank {rank - 1} (pid {pid})" if rank else f"pid {pid}"
+        return str(self.who(slot))
 
-    def begin_wait(self, slot: int, kind: int, target: int) -> None:
-        """Publish that the slot's thread waits, and for what."""
+    def begin_wait(self, slot: int, kind: int, target: int) -> tuple[int, int] | None:
+        """Publish that the slot's thread waits, and for what.
+
+        Returns
+        -------
+        tuple, optional
+            Kind and target of the wait that this one is in the middle of (a signal handler
+            or a finalizer runs in it), for `end_wait`.
+        """
+        outer = (self.get(slot, Slot.KIND), self.get(slot, Slot.TARGET)) if self.get(slot, Slot.WAIT) else None
         waits = self.get(slot, Slot.WAITS) + 1
         self.set(slot, Slot.WAITS, waits)
         self.set(slot, Slot.TARGET, target)
@@ -88,10 +101,13 @@ class SlotTable:
         self.set(slot, Slot.CHECKED, 0)
         self.block_on(slot, 0)
         self.set(slot, Slot.WAIT, waits)
+        return outer
 
-    def end_wait(self, slot: int) -> None:
-        """Publish that it goes on."""
+    def end_wait(self, slot: int, outer: tuple[int, int] | None = None) -> None:
+        """Publish that it goes on, with the wait that this one was in the middle of if there is one."""
         self.set(slot, Slot.WAIT, 0)
+        if outer is not None:
+            self.begin_wait(slot, *outer)
 
     def block_on(self, slot: int, blockers: int) -> None:
         """Publish who was just seen to stand in the way, one bit for each slot."""

@@ -51,8 +51,6 @@ def test_a_thread_that_ends_holding_a_lock_keeps_its_slot_from_others() -> None:
 def test_more_threads_than_slots_is_an_error_with_a_sentence() -> None:
     namespace = Namespace.create(size=0)
     try:
-        for slot in range(448):
-            assert namespace.slots.claim(slot)
         namespace._taken.update(range(448))  # as if a living thread of ours sat in each
         with pytest.raises(RuntimeError, match="all 448 slots"):
             namespace.join()
@@ -60,16 +58,20 @@ def test_more_threads_than_slots_is_an_error_with_a_sentence() -> None:
         namespace.close()
 
 
-def test_the_slot_of_a_dead_participant_is_taken_unless_a_lock_word_names_it() -> None:
+def test_slots_of_the_dead_are_taken_after_their_burial() -> None:
     with pydsm.Team(1) as team:
         A = team.array("A", 3)
         namespace = A._table.namespace
         for slot in range(1, 448):
-            assert namespace.slots.claim(slot)  # nobody holds the byte of any: all dead
-        A._table._lines[8] = 1 + 1  # slot 1 holds row 1
-        A._table._lines[16 + 1] = 1 << 2  # slot 2 shares row 2
-        assert namespace.join() - 1 == 3
-        A._table._lines[:] = 0
+            namespace.slots.set(slot, Slot.STATE, 1)  # nobody holds the byte of any: all dead
+        A._table.lines[8] = 1 + 1  # slot 1 holds row 1
+        A._table.lines[16 + 1] = 1 << 2  # slot 2 shares row 2
+        assert namespace.join() - 1 == 1
+        with A.locked(2, timeout=0):
+            pass
+        with pytest.raises(pydsm.OwnerDiedError), A.locked(1):
+            pass
+        A._table.lines[:] = 0
 
 
 def test_the_last_process_to_leave_removes_a_shared_namespace() -> None:
