@@ -519,7 +519,8 @@ def _restore(
             raise SegmentError(f"array {name!r} was removed and made anew since this handle was pickled")
     offset, shape, strides, dtype = view
     raw = root.reshape(-1).view(np.uint8)
-    restored = np.ndarray.__new__(GlobalArray, shape, dtype, raw, offset, strides)
+    place = (0, None) if 0 in shape else (offset, strides)  # NumPy wants even nothing to lie inside
+    restored = np.ndarray.__new__(GlobalArray, shape, dtype, raw, *place)
     if not writeable:
         restored.flags.writeable = False
     return restored

@@ -7,6 +7,8 @@ which the sequentially consistent operations in `pydsm.native` do.
 
 from __future__ import annotations
 
+import contextlib
+
 from pydsm.core import names
 from pydsm.core.layout import Description
 from pydsm.errors import NameExistsError, SegmentError, UnknownNameError
@@ -52,15 +54,20 @@ class CoherentMemory:
         ------
         UnknownNameError, SegmentError
         """
-        header, locks = locksegment.attach(namespace, name)
-        description = header.description
-        if not description.shape:
-            raise TypeError(f"{name!r} is a lock, not an array")
-        try:
-            data = datasegment.attach(namespace.name, description, readonly=readonly)
-        except FileNotFoundError:
-            raise SegmentError(f"the elements of array {name!r} are gone: it is being removed") from None
-        return Backing(description, data, locks)
+        while True:  # until locks and elements are of one array: it may be removed and made anew meanwhile
+            before = _identity(namespace, name)
+            header, locks = locksegment.attach(namespace, name)
+            description = header.description
+            if not description.shape:
+                raise TypeError(f"{name!r} is a lock, not an array")
+            try:
+                data = datasegment.attach(namespace.name, description, readonly=readonly)
+            except (FileNotFoundError, SegmentError):
+                if _identity(namespace, name) == before:
+                    raise SegmentError(f"array {name!r} has lost its elements, or they are damaged") from None
+                continue
+            if _identity(namespace, name) == before:
+                return Backing(description, data, locks)
 
     def unlink(self, namespace: Namespace, name: str) -> None:
         """Remove the names; a file of the user's stays.
@@ -78,3 +85,10 @@ class CoherentMemory:
     def fence(self) -> None:
         """Order all my earlier accesses before all later ones."""
         fence()
+
+
+def _identity(namespace: Namespace, name: str) -> int | None:
+    """Return which file has the name of the array's lock words now."""
+    with contextlib.suppress(FileNotFoundError):
+        return shm.status(names.lock_name(namespace.name, name)).st_ino
+    return None

@@ -124,7 +124,7 @@ dsm_watch_forks()
 
 # CPython 3.14 may raise a KeyboardInterrupt between the enter and the body (python/cpython
 # issue 148874): there a region that is dropped while it is entered is left.
-leave_dropped = sys.version_info >= (3, 14)
+cdef bint leave_dropped = sys.version_info >= (3, 14)
 
 cdef set counting = set()      # StripeLocks with counts, which must outlive the objects that people have
 cdef object rows_of = None
@@ -144,6 +144,13 @@ def bind(type array_class, member, find_rows, read_irregular):
     global rows_of, read_rows
     dsm_bind(array_class, member)
     rows_of, read_rows = find_rows, read_irregular
+
+
+def set_leave_dropped(bint wanted):
+    """Say whether a region that is dropped while it is entered is left; return what was so before."""
+    global leave_dropped
+    was, leave_dropped = leave_dropped, wanted
+    return was
 
 
 def forget_identity():
@@ -538,6 +545,7 @@ cdef class Region:
 
     def __del__(self):
         if leave_dropped and self.entered and self.incarnation == dsm_incarnation and self.thread == dsm_thread():
+            self.kind = SELF                         # not to be used again
             self.__exit__(RuntimeError, None, None)
 
     cdef int find_array(self) except -1:
@@ -572,7 +580,7 @@ cdef class Region:
         self.me, self.thread = me, dsm_thread()
         self.incarnation = dsm_incarnation
         self.entered = True
-        if self.rows.last is self:
+        if leave_dropped and self.rows.last is self:
             self.rows.last = None                    # so that `__del__` comes at once
         if self.fence:
             dsm_fence()
@@ -593,7 +601,7 @@ cdef class Region:
         """Give every stripe back; `failed`: the rows were not put right."""
         cdef StripeLocks locks = self.rows.locks
         self.entered = False
-        if self.kind == ROW and self.irregular is None and self.rows.last is None:
+        if leave_dropped and self.kind == ROW and self.irregular is None and self.rows.last is None:
             self.rows.last = self                    # only one row: nothing but `locked` sets is left in it
         self.array = None                            # no cycle through rows.last
         if self.fence:
