@@ -44,6 +44,7 @@ class ArrayInfo:
     nbytes: int
     stripes: int
     holders: list[Hold]
+    abandoned: list[Hold]
     waiters: list[Hold]
     problem: str | None = None
 
@@ -105,6 +106,7 @@ def _array(namespace: Namespace, name: str) -> ArrayInfo:
         math.prod(description.shape) * dtype.itemsize if description.shape else 0,
         header.stripes,
         _holders(table, locks, exclusive, shared=False) + _holders(table, locks, shared, shared=True),
+        _abandoned(table),
         [
             Hold(namespace.slots.name(slot), is_shared, table.rows_of([stripe]))
             for slot, stripe, is_shared in table.waiting_for()
@@ -121,5 +123,13 @@ def _holders(table: LockTable, locks: StripeLocks, stripes: list[int], *, shared
     return [Hold(who, shared, table.rows_of(held)) for who, held in by_holder.items()]
 
 
+def _abandoned(table: LockTable) -> list[Hold]:
+    """Return for each participant that died inside rows all that nobody has recovered yet."""
+    by_dead: dict[str, list[int]] = {}
+    for stripe, dead in table.abandoned().items():
+        by_dead.setdefault(str(dead), []).append(stripe)
+    return [Hold(f"{who}, dead", False, table.rows_of(stripes)) for who, stripes in by_dead.items()]
+
+
 def _unknown(name: str, problem: str) -> ArrayInfo:
-    return ArrayInfo(name, [], "", 0, 0, [], [], problem)
+    return ArrayInfo(name, [], "", 0, 0, [], [], [], problem)

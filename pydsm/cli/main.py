@@ -96,7 +96,7 @@ def _cells(array: ArrayInfo) -> list[str]:
         "" if is_lock else array.dtype,
         "" if is_lock else _size(array.nbytes),
         str(array.stripes),
-        "\n".join(map(str, array.holders)) or "-",
+        "\n".join(map(str, array.holders + array.abandoned)) or "-",
         "\n".join(map(str, array.waiters)) or "-",
     ]
 

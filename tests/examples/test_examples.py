@@ -19,6 +19,7 @@ SMALL = {
     "jacobi": "--size 21 --sweeps 25",
     "page_rank": "--pages 90 --rounds 5",
     "hogwild": "--samples 1000 --features 40",
+    "survive_kills": "--accounts 5 --transfers 100",
 }
 
 WORK = {  # what the workers of each script run
@@ -31,6 +32,7 @@ WORK = {  # what the workers of each script run
     "jacobi": "spread",
     "page_rank": "rank_pages",
     "hogwild": "train",
+    "survive_kills": "transfer",
 }
 
 
