@@ -247,7 +247,8 @@ class Team:
         """Put right what a dead worker left; return what it held."""
         if self._namespace.closed:
             return []
-        self._bury_dead()
+        self._namespace.lose(rank)
+        self._bury_dead()  # its threads
         if self.on_death == "continue":
             self._barrier.lose(rank)
         return self._namespace.abandoned_by(Participant(rank, pid, rank))
@@ -354,6 +355,7 @@ def _work(descriptor: int, task: _Task, restore: Callable[[], None] | None) -> N
     except BaseException as error:
         report = _failed(error, barrier)
     leftovers = []
+    namespace.put_back(task.rank)
     for locks in _locks_to_leave(namespace):
         locks.policy.settle(locks)
         leftovers += locks.policy.evict(locks, task.rank.__eq__)

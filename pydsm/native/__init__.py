@@ -1,6 +1,17 @@
 """The only compiled code: atomic words, the steps of a region lock, and undoing."""
 
-from pydsm.native.region import Region, RegionGroup, Rows, StripeLock, StripeLocks, bind, forget_identity, held, locked
+from pydsm.native.region import (
+    Region,
+    RegionGroup,
+    Rows,
+    StripeLock,
+    StripeLocks,
+    bind,
+    forget_identity,
+    held,
+    locked,
+    waits,
+)
 from pydsm.native.undo import UndoRecord
 from pydsm.native.words import Words, die_with_parent, fence, hold_signals, restore_signals
 
@@ -20,4 +31,5 @@ __all__ = [
     "hold_signals",
     "locked",
     "restore_signals",
+    "waits",
 ]

@@ -114,12 +114,13 @@ static inline int dsm_holds(uint64_t *line, uint64_t me) {
 /* --- who am I -------------------------------------------------------------
  *
  * A thread's identity (slot + 1) in the namespace it used last, so that the hot
- * path needs no dictionary, how many stripes it holds in all, and a number that no
- * other thread of this process ever has (a slot may be somebody else's next).
+ * path needs no dictionary, how many stripes it holds in all, how many waits it is in
+ * the middle of (a signal handler may wait inside a wait), and a number that no other
+ * thread of this process ever has (a slot may be somebody else's next).
  * `dsm_incarnation` counts forks: a region entered before a fork belongs to the
  * parent, and a child must neither release nor count it.
  */
-typedef struct { uint64_t space, me, held, thread; } dsm_identity;
+typedef struct { uint64_t space, me, held, waits, thread; } dsm_identity;
 static __thread dsm_identity dsm_self __attribute__((tls_model("initial-exec")));
 static uint64_t dsm_incarnation = 1; /* of this process: one more than its parent's */
 
@@ -130,7 +131,7 @@ static inline uint64_t dsm_thread(void) {
 }
 
 static void dsm_after_fork(void) {
-    dsm_self.space = dsm_self.me = dsm_self.held = 0;
+    dsm_self.space = dsm_self.me = dsm_self.held = dsm_self.waits = 0;
     dsm_incarnation++;
 }
 static inline void dsm_watch_forks(void) { pthread_atfork(NULL, NULL, dsm_after_fork); }

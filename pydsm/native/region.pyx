@@ -60,6 +60,7 @@ cdef extern from "atomic.h" nogil:
         uint64_t space
         uint64_t me
         uint64_t held
+        uint64_t waits
     dsm_identity dsm_self
     uint64_t dsm_incarnation
     uint64_t dsm_thread()
@@ -146,6 +147,11 @@ def bind(type array_class, member, find_rows, read_irregular):
     rows_of, read_rows = find_rows, read_irregular
 
 
+def waits():
+    """Return how many waits for stripes this thread is in the middle of."""
+    return dsm_self.waits
+
+
 def set_leave_dropped(bint wanted):
     """Say whether a region that is dropped while it is entered is left; return what was so before."""
     global leave_dropped
@@ -186,9 +192,9 @@ cdef class StripeLocks:
     cdef Py_ssize_t lot_mask
     cdef uint64_t space
     cdef object keep
-    cdef dict nested                   # (identity, stripe): how often entered again
-    cdef dict pending                  # (identity, stripe): waited for at this moment, shared or not
-    cdef dict recovered                # (identity, stripe): the abandoned word it was
+    cdef dict nested                   # (thread, stripe): how often entered again
+    cdef dict pending                  # (thread, stripe): waited for at this moment, shared or not
+    cdef dict recovered                # (thread, stripe): the abandoned word it was
     cdef Py_ssize_t unusual            # counts of `nested` and entries of `recovered`
     cdef uint64_t incarnation
     cdef uint64_t lock_thread, lock_me, lock_incarnation    # who acquired it last, where it is one lock
@@ -218,6 +224,9 @@ cdef class StripeLocks:
             self.incarnation = dsm_incarnation
             self.nested, self.pending, self.recovered = {}, {}, {}
             self.count(-self.unusual)
+
+    cdef inline object key(self, Py_ssize_t stripe):
+        return dsm_thread() << 32 | <uint64_t> stripe
 
     cdef void count(self, Py_ssize_t by) noexcept:
         self.unusual += by
@@ -263,7 +272,7 @@ cdef class StripeLocks:
     cdef int take_slowly(self, object owner, Py_ssize_t stripe, uint64_t me, bint shared, bint recover,
                          object deadline, int outcome) except -1:
         cdef Py_ssize_t turn
-        key = me << 32 | <uint64_t> stripe
+        key = self.key(stripe)
         self.own_counts()
         if key in self.pending:            # a signal handler or finalizer, in the middle of our own wait
             if self.pending[key]:
@@ -291,6 +300,7 @@ cdef class StripeLocks:
         cdef uint64_t *word = self.lot(stripe) + ((me - 1) >> 6)
         cdef uint64_t incarnation = dsm_incarnation
         self.pending[key] = shared
+        dsm_self.waits += 1
         dsm_or(word, dsm_bit(me))
         try:
             self.policy.wait(owner, self, stripe, me, shared, recover, deadline)
@@ -298,11 +308,13 @@ cdef class StripeLocks:
             if incarnation != dsm_incarnation:       # forked by a signal handler: all this is the parent's
                 raise
             self.pending.pop(key, None)
+            dsm_self.waits -= 1
             dsm_and(word, ~dsm_bit(me))
             self.back_out(stripe, me, shared)
             self.wake(stripe, me)          # a wake-up meant for us goes to the next
             raise
         self.pending.pop(key, None)
+        dsm_self.waits -= 1
         dsm_and(word, ~dsm_bit(me))
         dsm_self.held += 1
         return 0
@@ -326,7 +338,7 @@ cdef class StripeLocks:
 
     cdef int take_over(self, Py_ssize_t stripe, uint64_t me) except -1:
         """Make an abandoned stripe ours, and remember whose it was."""
-        key = me << 32 | <uint64_t> stripe
+        key = self.key(stripe)
         self.recovered[key] = 0            # room for it first: nothing may fail once it is ours
         cdef uint64_t dead = dsm_take_over(self.line(stripe), me)
         if dead:
@@ -339,7 +351,7 @@ cdef class StripeLocks:
     cdef inline void clear(self, Py_ssize_t stripe, uint64_t me, bint failed) noexcept:
         """Give word 0 up; what was taken over and not put right is abandoned again."""
         if self.unusual:
-            dead = self.recovered.pop(me << 32 | <uint64_t> stripe, 0)
+            dead = self.recovered.pop(self.key(stripe), 0)
             if dead:
                 self.count(-1)
                 if failed:
@@ -359,7 +371,7 @@ cdef class StripeLocks:
         if self.unusual:
             self.own_counts()
         if self.unusual:
-            key = me << 32 | <uint64_t> stripe
+            key = self.key(stripe)
             count = self.nested.pop(key, 0)
             if count:
                 self.count(-1)
@@ -401,9 +413,9 @@ cdef class StripeLocks:
             raise RuntimeError(f"{owner!r} cannot be entered: this process was forked in the middle of the enter")
         return bool(self.attempt(owner, stripe, me, shared, recover))
 
-    def taken_over(self, Py_ssize_t stripe, uint64_t me):
-        """Return the abandoned word that the stripe had before we took it over, or 0."""
-        return self.recovered.get(me << 32 | <uint64_t> stripe, 0)
+    def taken_over(self, Py_ssize_t stripe):
+        """Return the abandoned word that the stripe had before this thread took it over, or 0."""
+        return self.recovered.get(self.key(stripe), 0)
 
     def holder(self, Py_ssize_t stripe):
         """Return word 0: the exclusive holder's slot + 1, or 0."""
@@ -429,7 +441,7 @@ cdef class StripeLocks:
         """Take the stripe away from a participant that has ended, and wake who waits."""
         self.check(stripe)
         dsm_release_shared(self.line(stripe), me)
-        dsm_cas(self.line(stripe), me, 0)
+        dsm_cas(self.line(stripe), me, self.recovered.pop(self.key(stripe), 0))
         self.wake(stripe, me)
 
 
@@ -539,9 +551,17 @@ cdef class Region:
             raise RuntimeError(f"{self!r} was entered by another thread, which still holds it")
         self.end_view()
         if self.record is not None:
-            self.record.end(kind is not None)
-            self.record = None
-        self.give_all(kind is not None)
+            self.end_undo(kind is not None)
+        else:
+            self.give_all(kind is not None)
+
+    cdef int end_undo(self, bint failed) except -1:
+        record, self.record = self.record, None
+        try:
+            record.end(failed)
+        finally:
+            self.give_all(failed)
+        return 0
 
     def __del__(self):
         if leave_dropped and self.entered and self.incarnation == dsm_incarnation and self.thread == dsm_thread():
@@ -730,7 +750,7 @@ cdef class Region:
         cdef Py_ssize_t position
         if not self.entered or not locks.unusual:
             return []
-        words = {locks.taken_over(self.stripe(position), self.me): None for position in range(self.stop - self.start)}
+        words = {locks.taken_over(self.stripe(position)): None for position in range(self.stop - self.start)}
         return [locks.policy.name_of_dead(word) for word in words if word]
 
     def held(self):
@@ -827,11 +847,16 @@ cdef class RegionGroup:
             if region.incarnation == dsm_incarnation and dsm_thread() != region.thread:
                 raise RuntimeError("these regions were entered by another thread, which still holds them")
         self.entered = False
-        if self.record is not None:
-            if (<Region> self.ordered[0]).incarnation == dsm_incarnation:
-                self.record.end(kind is not None)
-            self.record = None
-        self.give(self.ordered, kind is not None)
+        record, self.record = self.record, None
+        try:
+            if record is not None and (<Region> self.ordered[0]).incarnation == dsm_incarnation:
+                record.end(kind is not None)
+        finally:
+            self.give(self.ordered, kind is not None)
+
+    def __del__(self):
+        if leave_dropped and self.entered:           # as a region
+            self.__exit__(RuntimeError, None, None)
 
     @property
     def recovered(self):

@@ -44,7 +44,9 @@ cdef class UndoRecord:
 
     def end(self, bint failed):
         """Put the elements back if the update failed; then the copy counts no more."""
-        if failed:
-            for elements, rows, copy in self.pieces:
-                elements[... if rows is None else rows] = copy
-        dsm_store(self.word, 0)
+        try:
+            if failed:
+                for elements, rows, copy in self.pieces:
+                    elements[... if rows is None else rows] = copy
+        finally:
+            dsm_store(self.word, 0)

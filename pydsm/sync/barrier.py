@@ -19,6 +19,7 @@ from typing import Final
 from pydsm.core.layout import Slot, Team
 from pydsm.errors import BrokenBarrierError
 from pydsm.ipc.cpus import available_cpus
+from pydsm.native import waits
 from pydsm.sync.namespace import Namespace
 from pydsm.sync.slots import BARRIER
 
@@ -113,7 +114,7 @@ class Barrier:
         slot = namespace.join() - 1  # this thread's own: the worker's main thread may be elsewhere
         word, bit = Team.LOT + slot // 64, 1 << slot % 64
         pause = _FIRST_PARK
-        outer = namespace.slots.begin_wait(slot, BARRIER, 0)
+        outer = namespace.slots.begin_wait(slot, BARRIER, 0, nested=waits() > 0)
         words.or_(word, bit)
         try:
             while True:

@@ -16,8 +16,8 @@ begins anew:
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -29,38 +29,65 @@ from pydsm.sync import datasegment, undo
 from pydsm.sync.lockwords import LockWords
 from pydsm.sync.slots import EXCLUSIVE, SlotTable
 
-__all__ = ["all_words", "bury"]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["bury", "find_words", "put_back"]
 
 _WORD: Final = np.dtype(np.uint64)
 
 
-def bury(
-    namespace: str, slots: SlotTable, slot: int, tables: Iterable[LockWords], wake_all: Callable[[int], None]
-) -> None:
+def bury(namespace: str, slots: SlotTable, slot: int, found: list[LockWords], wake_all: Callable[[int], None]) -> None:
     """Put right what the dead participant in `slot` left; the caller holds its byte and buries alone."""
     dead = slots.who(slot)
     waits, target, kind = (slots.get(slot, word) for word in (Slot.WAIT, Slot.TARGET, Slot.KIND))
-    by_id = {words.array_id: words for words in tables}
-    undo.roll_back(namespace, slot, by_id.get, datasegment.attach)
+    put_back(namespace, slot, found)
     waiting = 0
-    for words in by_id.values():
+    for words in found:
         waits_here = waits and kind == EXCLUSIVE and target >> 32 == words.array_id
-        if words.bury(dead, target & 0xFFFFFFFF if waits_here else None):
-            waiting |= sum(1 << other for other in words.waiting())
+        words.bury(dead, target & 0xFFFFFFFF if waits_here else None)
+        waiting |= sum(1 << other for other in words.waiting())
     slots.words.and_(Team.LOT + slot // 64, ~(1 << slot % 64) & (1 << 64) - 1)
     slots.vacate(slot)
-    wake_all(waiting)
+    wake_all(waiting)  # all, and always: who should have woken somebody may have died before it did
 
 
-def all_words(namespace: str, known: Iterable[str], mapped: Iterable[LockWords]) -> Iterator[LockWords]:
+def put_back(namespace: str, slot: int, found: list[LockWords]) -> None:
+    """Undo what the participant in a slot was in the middle of."""
+    by_id = {words.array_id: words for words in found}
+
+    def attach(array_id: int) -> NDArray[Any] | None:
+        words = by_id.get(array_id)
+        return _elements(namespace, words) if words is not None else None
+
+    undo.roll_back(namespace, slot, attach)
+
+
+def find_words(namespace: str, known: Iterable[str], mapped: Iterable[LockWords]) -> list[LockWords]:
     """Return the lock words of a namespace: those mapped here, and those of all other names."""
-    seen = set()
-    for words in mapped:
-        seen.add(words.array_id)
-        yield words
+    found = {words.array_id: words for words in mapped}
     for name in known:
         with contextlib.suppress(FileNotFoundError, SegmentError):
             table = segment.attach(names.lock_name(namespace, name), _WORD)
             header = read_lock_header(table, name)
-            if header.array_id not in seen:
-                yield LockWords(header, table)
+            found.setdefault(header.array_id, LockWords(header, table))
+    return list(found.values())
+
+
+def _elements(namespace: str, words: LockWords) -> NDArray[Any] | None:
+    """Map an array's elements; None if its name is gone, or another array's by now.
+
+    The name is looked up before and after: an array's lock words are the last of it to
+    appear and the first to go.
+    """
+
+    def is_named() -> bool:
+        table = segment.attach(names.lock_name(namespace, words.name), _WORD)
+        return read_lock_header(table, words.name).array_id == words.array_id
+
+    with contextlib.suppress(FileNotFoundError, SegmentError):
+        if is_named():
+            elements = datasegment.attach(namespace, words.description)
+            if is_named():
+                return elements
+    return None

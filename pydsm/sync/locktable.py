@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from pydsm.core.layout import LockHeader, Participant, Slot, Team, Total
 from pydsm.errors import DeadlockError, LockTimeoutError, OwnerDiedError
 from pydsm.ipc.cpus import available_cpus
-from pydsm.native import Region, StripeLocks, UndoRecord
+from pydsm.native import Region, StripeLocks, UndoRecord, waits
 from pydsm.sync import deadlock
 from pydsm.sync.lockwords import LockWords
 from pydsm.sync.namespace import Namespace
@@ -117,7 +117,7 @@ class LockTable(LockWords):
         pause, parks, suspicion = _FIRST_PARK, 0, None
         look_at = started + pause
         kind = SHARED if shared else RECOVERING if recover else EXCLUSIVE
-        outer = slots.begin_wait(slot, kind, self.array_id << 32 | stripe)
+        outer = slots.begin_wait(slot, kind, self.array_id << 32 | stripe, nested=waits() > 1)
         try:
             while True:
                 namespace.clear_permit(slot)

@@ -83,8 +83,8 @@ class LockWords:
 
     # -- what death leaves -----------------------------------------------------------
 
-    def bury(self, dead: Participant, waits_for: int | None) -> bool:
-        """Take a dead participant out of all words; say whether it was in any.
+    def bury(self, dead: Participant, waits_for: int | None) -> None:
+        """Take a dead participant out of all words.
 
         Each step is one atomic operation that changes only what names the dead, so the
         whole may be done again after the one who did it died, too.
@@ -93,8 +93,9 @@ class LockWords:
         ----------
         dead : Participant
         waits_for : int, optional
-            The stripe that it still waited for exclusively: it was not let in, so what it
-            has of that stripe is just free.
+            The stripe that it has published to wait for exclusively.  If it still was in
+            that stripe's lot, it was not let in, so what it has of the stripe is just
+            free; else a wait that was interrupted has left its words behind.
         """
         me = dead.slot + 1
         lines, lots = self.lines.reshape(-1, LINE), self.lots.reshape(-1, LINE)
@@ -104,10 +105,10 @@ class LockWords:
         parked = np.flatnonzero(lots[:, word] & np.uint64(bit)).tolist()
         keep, first_lot = ~bit & (1 << 64) - 1, self._first + self.stripes * LINE
         for stripe in held:
-            left = 0 if stripe == waits_for else dead.abandoned()
+            waited = stripe == waits_for and stripe % len(lots) in parked
+            left = 0 if waited else dead.abandoned()
             self._words.compare_and_swap(self._first + stripe * LINE, me, left)
         for stripe in shared:
             self._words.and_(self._first + stripe * LINE + 1 + word, keep)
         for lot in parked:
             self._words.and_(first_lot + lot * LINE + word, keep)
-        return bool(held or shared or parked)

@@ -166,7 +166,7 @@ class Namespace:
     def sit(self, rank: int) -> None:
         """Take the slot of a worker for this thread."""
         for _ in range(_PATIENCE):  # a child that the worker of an earlier run forked may have its byte for a moment
-            self.bury_all()
+            self.bury(rank)
             if self._take(rank):
                 self._seat.taken = _Seat(self, rank, rank)
                 return
@@ -210,8 +210,8 @@ class Namespace:
         forget_identity()  # a thread of another language may call back once more, as a new one to Python
         with _guard:  # nobody else of this process may sit down before the byte is free too
             self._taken.discard(slot)
+            log = self._undo_logs.pop(slot, None)
             if held() == 0:
-                log = self._undo_logs.pop(slot, None)
                 if log is not None:
                     log.remove()
                 self.slots.vacate(slot)
@@ -238,6 +238,12 @@ class Namespace:
         for slot in bits_of(bits):
             self.wake(slot)
 
+    def _post_all(self, bits: int) -> None:
+        """Wake threads even if that is said to be under way: who said so may be dead."""
+        for slot in bits_of(bits):
+            self.words.store(slot_word(slot, Slot.PERMIT), 0)
+            self.wake(slot)
+
     def clear_permit(self, slot: int) -> None:
         """Say, before looking again, that the next wake-up is wanted."""
         self.words.store(slot_word(slot, Slot.PERMIT), 0)
@@ -261,29 +267,44 @@ class Namespace:
 
     # -- the dead ----------------------------------------------------------------
 
-    def bury(self, slot: int) -> bool:
-        """Put right what a participant left, if it is dead; False if somebody else is at it."""
+    def bury(self, slot: int) -> None:
+        """Put right what a participant left, if it is dead and nobody else is at it."""
         with _guard:
-            if self._burying:  # a signal handler in the middle of it
-                return False
+            if self._burying or not self.slots.get(slot, Slot.STATE) or self.is_alive(slot):
+                return  # a signal handler in the middle of it; or nothing to bury
             self._burying = True
             try:
                 with self._file.burying() as alone:
-                    if alone and slot not in self._taken and self._file.hold_slot(slot):
+                    if alone and self._file.hold_slot(slot):
                         try:
-                            burial.bury(self.name, self.slots, slot, self._all_words(), self.wake_all)
+                            if self.slots.get(slot, Slot.STATE):
+                                burial.bury(self.name, self.slots, slot, self._all_words(), self._post_all)
                         finally:
                             self._file.leave_slot(slot)
-                return alone
             finally:
                 self._burying = False
 
     def bury_all(self) -> None:
-        """Put right what all that are dead left."""
+        """Put right what all that are dead left, as far as nobody else is at it for long."""
         for slot in self.slots.taken():
-            while self.slots.get(slot, Slot.STATE) and not self.is_alive(slot):
-                if not self.bury(slot):
-                    time.sleep(_BURIAL_SECONDS)
+            for _ in range(_PATIENCE):
+                self.bury(slot)
+                if not self.slots.get(slot, Slot.STATE) or self.is_alive(slot):
+                    break
+                time.sleep(_BURIAL_SECONDS)
+
+    def lose(self, slot: int) -> None:
+        """Bury a participant whose process was seen to end, or wait until somebody else has."""
+        for _ in range(_PATIENCE):
+            self.bury(slot)
+            if not self.slots.get(slot, Slot.STATE):
+                break
+            time.sleep(_BURIAL_SECONDS)
+
+    def put_back(self, slot: int) -> None:
+        """Undo what this process's participant in a slot never came to the end of."""
+        if slot in self._undo_logs:
+            burial.put_back(self.name, slot, self._all_words())
 
     def abandoned_by(self, who: Participant) -> list[str]:
         """Return what a dead participant held and nobody has taken over, as texts."""
@@ -296,7 +317,7 @@ class Namespace:
 
     def _all_words(self) -> list[LockWords]:
         mapped = [locks.policy for locks in list(self.lock_words.values())]
-        return list(burial.all_words(self.name, self.known(), mapped))
+        return burial.find_words(self.name, self.known(), mapped)
 
     def undo_log(self, slot: int) -> UndoLog:
         """Return where a participant of this process keeps what rows were."""

@@ -84,8 +84,15 @@ class SlotTable:
         """Return who runs in the slot, for people."""
         return str(self.who(slot))
 
-    def begin_wait(self, slot: int, kind: int, target: int) -> tuple[int, int] | None:
+    def begin_wait(self, slot: int, kind: int, target: int, *, nested: bool = False) -> tuple[int, int] | None:
         """Publish that the slot's thread waits, and for what.
+
+        Parameters
+        ----------
+        slot, kind, target : int
+        nested : bool
+            Whether it is in the middle of another wait; else what is published still was
+            left by an interrupted one.
 
         Returns
         -------
@@ -93,7 +100,9 @@ class SlotTable:
             Kind and target of the wait that this one is in the middle of (a signal handler
             or a finalizer runs in it), for `end_wait`.
         """
-        outer = (self.get(slot, Slot.KIND), self.get(slot, Slot.TARGET)) if self.get(slot, Slot.WAIT) else None
+        outer = None
+        if self.get(slot, Slot.WAIT) and (nested or self.get(slot, Slot.KIND) in (BARRIER, JOIN)):
+            outer = self.get(slot, Slot.KIND), self.get(slot, Slot.TARGET)
         waits = self.get(slot, Slot.WAITS) + 1
         self.set(slot, Slot.WAITS, waits)
         self.set(slot, Slot.TARGET, target)

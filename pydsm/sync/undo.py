@@ -13,7 +13,6 @@ next one.  Records carry ascending numbers and are put back latest first.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import math
 import weakref
@@ -31,8 +30,6 @@ from pydsm.native import Region, UndoRecord
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from pydsm.sync.lockwords import LockWords
 
 __all__ = ["UndoLog", "roll_back"]
 
@@ -81,7 +78,7 @@ class UndoLog:
 
     def _free_depth(self) -> int:
         for depth, user in enumerate(self._users):
-            if user is None or user() is None:
+            if (user is None or user() is None) and not self._segments[depth][_STATE]:
                 return depth
         return len(self._users)
 
@@ -99,27 +96,25 @@ class UndoLog:
         return table
 
 
-def roll_back(namespace: str, slot: int, find: Callable[[int], LockWords | None], attach: Callable[..., Any]) -> None:
-    """Put back what a dead participant was in the middle of, latest record first.
+def roll_back(namespace: str, slot: int, attach: Callable[[int], NDArray[Any] | None]) -> None:
+    """Put back what a participant was in the middle of, latest record first.
 
     Parameters
     ----------
     namespace : str
     slot : int
         Whose byte of the lock file the caller holds.
-    find : callable
-        Returns the lock words of the array with an id; None if it is gone.
     attach : callable
-        ``attach(namespace, description)`` maps an array's elements.
+        Maps the elements of the array with an id; None if it has no name any more: whoever
+        has it mapped keeps it as it is.
     """
     segments = dict(_segments_of(namespace, slot))
     armed = [table for table in segments.values() if table[_STATE]]
     for table in sorted(armed, key=lambda table: int(table[_STATE]), reverse=True):
         for array_id, piece, copy in _read(table):
-            words = find(array_id)
-            if words is not None:
-                with contextlib.suppress(FileNotFoundError):  # unlinked: whoever has it mapped keeps it as it is
-                    piece.put_back(attach(namespace, words.description), copy)
+            data = attach(array_id)
+            if data is not None:
+                piece.put_back(data, copy)
         table[_STATE] = 0
     for file in segments:
         shm.unlink(file)
