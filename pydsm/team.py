@@ -115,7 +115,7 @@ class Team:
         self._running = False
         self._resources: dict[str, GlobalArray | Lock] = {}
         self._pid = os.getpid()
-        self._namespace = Namespace.create(namespace, size=self.size)
+        self._namespace = Namespace.create(namespace, size=self.size, mode=mode)
         self._barrier = Barrier(self._namespace)
 
     # -- what the team shares ----------------------------------------------------

@@ -7,6 +7,7 @@ a reclaimer that dies half-way leaves the rest to the next.  Anything else is le
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import defaultdict
 
@@ -15,7 +16,7 @@ from pydsm.errors import SegmentError
 from pydsm.ipc import shm
 from pydsm.ipc.lockfile import LockFile
 
-__all__ = ["is_live", "namespaces", "reclaim", "remove_names"]
+__all__ = ["files_of", "is_live", "namespaces", "reclaim", "remove_names"]
 
 
 def namespaces() -> dict[str, list[str]]:
@@ -26,6 +27,12 @@ def namespaces() -> dict[str, list[str]]:
         if parsed and _is_ours(file):
             found[parsed[0]].append(file)
     return dict(found)
+
+
+def files_of(namespace: str) -> list[str]:
+    """Return the file names of a namespace, whosever they are."""
+    parsed = ((names.parse(file), file) for file in shm.listing())
+    return [file for entry, file in parsed if entry and entry[0] == namespace]
 
 
 def is_live(namespace: str) -> bool:
@@ -64,7 +71,14 @@ def _reclaim(namespace: str, files: list[str]) -> list[str]:
 def remove_names(files: list[str]) -> list[str]:
     """Unlink the files, lock files last; return those that were there."""
     ordered = sorted(files, key=lambda file: (file.endswith(".team"), file))
-    return [file for file in ordered if shm.unlink(file)]
+    return [file for file in ordered if _unlink(file)]
+
+
+def _unlink(file: str) -> bool:
+    """Remove a name, unless another user of a shared namespace made it: then it is theirs to reclaim."""
+    with contextlib.suppress(PermissionError):
+        return shm.unlink(file)
+    return False
 
 
 def _open(namespace: str) -> LockFile | None:

@@ -26,6 +26,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import stat
 import struct
 import threading
 from collections.abc import Iterator
@@ -58,10 +59,10 @@ class LockFile:
         return file
 
     @classmethod
-    def open(cls, name: str) -> LockFile | None:
+    def open(cls, name: str, *, shared: bool = False) -> LockFile | None:
         """Open a namespace's lock file as a member; None if it is not there (any more)."""
         try:
-            descriptor = shm.open_checked(name)
+            descriptor = shm.open_checked(name, shared=shared)
         except FileNotFoundError:
             return None
         file = cls(descriptor, name)
@@ -88,6 +89,11 @@ class LockFile:
         descriptor, self.descriptor = self.descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
+
+    def permissions(self) -> shm.Permissions:
+        """Return who may use the file, and so the namespace."""
+        found = os.fstat(self.descriptor)
+        return {"mode": stat.S_IMODE(found.st_mode), "group": found.st_gid}
 
     def has_name(self) -> bool:
         """Say whether the file in the directory still is this one."""

@@ -39,7 +39,7 @@ class CoherentMemory:
             if shm.exists(names.lock_name(namespace.name, name)):
                 raise NameExistsError(f"name {name!r} is taken already in namespace {namespace.name!r}")
             shm.unlink(data_file)  # without its lock words: what a killed creator left
-            data = datasegment.create(namespace.name, description)
+            data = datasegment.create(namespace.name, description, namespace.permissions)
             try:
                 header, locks = locksegment.create(namespace, description, stripes)
             except BaseException:
@@ -61,7 +61,7 @@ class CoherentMemory:
             if not description.shape:
                 raise TypeError(f"{name!r} is a lock, not an array")
             try:
-                data = datasegment.attach(namespace.name, description, readonly=readonly)
+                data = datasegment.attach(namespace.name, description, readonly=readonly, shared=namespace.is_shared)
             except (FileNotFoundError, SegmentError):
                 if _identity(namespace, name) == before:
                     raise SegmentError(f"array {name!r} has lost its elements, or they are damaged") from None

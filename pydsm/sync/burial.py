@@ -68,7 +68,7 @@ def find_words(namespace: str, known: Iterable[str], mapped: Iterable[LockWords]
     found = {words.array_id: words for words in mapped}
     for name in known:
         with contextlib.suppress(FileNotFoundError, SegmentError):
-            table = segment.attach(names.lock_name(namespace, name), _WORD)
+            table = segment.attach(names.lock_name(namespace, name), _WORD, shared=True)
             header = read_lock_header(table, name)
             found.setdefault(header.array_id, LockWords(header, table))
     return list(found.values())
@@ -82,12 +82,12 @@ def _elements(namespace: str, words: LockWords) -> NDArray[Any] | None:
     """
 
     def is_named() -> bool:
-        table = segment.attach(names.lock_name(namespace, words.name), _WORD)
+        table = segment.attach(names.lock_name(namespace, words.name), _WORD, shared=True)
         return read_lock_header(table, words.name).array_id == words.array_id
 
     with contextlib.suppress(FileNotFoundError, SegmentError):
         if is_named():
-            elements = datasegment.attach(namespace, words.description)
+            elements = datasegment.attach(namespace, words.description, shared=True)
             if is_named():
                 return elements
     return None

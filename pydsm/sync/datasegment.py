@@ -13,12 +13,14 @@ from pydsm.ipc import segment
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from pydsm.ipc.shm import Permissions
+
 __all__ = ["attach", "create"]
 
 _BYTE: Final = np.dtype(np.uint8)
 
 
-def create(namespace: str, description: Description) -> NDArray[Any]:
+def create(namespace: str, description: Description, permissions: Permissions) -> NDArray[Any]:
     """Make the elements, all zero (or take those that a file of the user's holds).
 
     Raises
@@ -28,10 +30,11 @@ def create(namespace: str, description: Description) -> NDArray[Any]:
     shape, dtype = _stored(description)
     if description.file is not None:
         return _as_described(description, segment.create_file(description.file, shape, dtype))
-    return _as_described(description, segment.create(names.data_name(namespace, description.name), shape, dtype))
+    name = names.data_name(namespace, description.name)
+    return _as_described(description, segment.create(name, shape, dtype, **permissions))
 
 
-def attach(namespace: str, description: Description, *, readonly: bool = False) -> NDArray[Any]:
+def attach(namespace: str, description: Description, *, readonly: bool = False, shared: bool = False) -> NDArray[Any]:
     """Map the elements of an existing array.
 
     Raises
@@ -42,7 +45,8 @@ def attach(namespace: str, description: Description, *, readonly: bool = False) 
     if description.file is not None:
         data = segment.attach_file(description.file, shape, dtype, readonly=readonly)
     else:
-        data = segment.attach(names.data_name(namespace, description.name), dtype, shape, readonly=readonly)
+        name = names.data_name(namespace, description.name)
+        data = segment.attach(name, dtype, shape, readonly=readonly, shared=shared)
     return _as_described(description, data)
 
 

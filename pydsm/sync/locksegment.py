@@ -33,7 +33,7 @@ def create(namespace: Namespace, description: Description, stripes: int) -> tupl
     name = description.name
     content, words = lock_segment(description, stripes, namespace.new_id(), os.geteuid())
     try:
-        table = segment.create(names.lock_name(namespace.name, name), (words,), _WORD, content)
+        table = segment.create(names.lock_name(namespace.name, name), (words,), _WORD, content, **namespace.permissions)
     except FileExistsError:
         raise NameExistsError(f"name {name!r} is taken already in namespace {namespace.name!r}") from None
     return _open(namespace, name, table)
@@ -47,7 +47,8 @@ def attach(namespace: Namespace, name: str) -> tuple[LockHeader, StripeLocks]:
     UnknownNameError, SegmentError
     """
     try:
-        table = segment.attach(names.lock_name(namespace.name, names.check_name(name)), _WORD)
+        file = names.lock_name(namespace.name, names.check_name(name))
+        table = segment.attach(file, _WORD, shared=namespace.is_shared)
     except FileNotFoundError:
         known = ", ".join(repr(other) for other in namespace.known()) or "nothing"
         raise UnknownNameError(

@@ -40,6 +40,7 @@ __all__ = ["Namespace", "default_name"]
 _WORD: Final = np.dtype(np.uint64)
 _BURIAL_SECONDS: Final = 0.001  # until the next look, while another process buries
 _PATIENCE: Final = 1000
+_PRIVATE: Final = 0o600
 _spaces = itertools.count(1)
 _open: weakref.WeakValueDictionary[str, Namespace] = weakref.WeakValueDictionary()
 _all: weakref.WeakSet[Namespace] = weakref.WeakSet()  # also those whose name another one has now
@@ -61,6 +62,8 @@ class Namespace:
         self.slots = SlotTable(self.words)
         self.space = next(_spaces)
         self._file = file
+        self.permissions = file.permissions()
+        self.is_shared = self.permissions["mode"] != _PRIVATE
         self._creator_pid = os.getpid() if creator else 0
         self._seat = threading.local()
         # One for each array in a process, so that re-entrance is counted in one place.
@@ -76,7 +79,7 @@ class Namespace:
         _all.add(self)
 
     @classmethod
-    def create(cls, name: str | None = None, *, size: int = 0) -> Namespace:
+    def create(cls, name: str | None = None, *, size: int = 0, mode: int = _PRIVATE) -> Namespace:
         """Create a namespace, after taking back the names of dead ones.
 
         Parameters
@@ -85,6 +88,8 @@ class Namespace:
             A random one unless given.
         size : int
             Workers, to whom the slots 0 to ``size - 1`` belong.
+        mode : int
+            Permissions of all that is in it.
 
         Raises
         ------
@@ -93,7 +98,7 @@ class Namespace:
         """
         name = names.new_namespace() if name is None else names.check_namespace(name)
         catalog.reclaim()
-        descriptor, table = segment.make((TEAM_WORDS,), _WORD)
+        descriptor, table = segment.make((TEAM_WORDS,), _WORD, mode=mode)
         file = LockFile.born_locked(descriptor, names.team_name(name))
         table[[Team.MAGIC, Team.VERSION, Team.UID, Team.PID, Team.CAPACITY]] = (
             TEAM_MAGIC,
@@ -127,11 +132,13 @@ class Namespace:
             known = _open.get(name)
             if known is not None and known._file.has_name():
                 return known  # else its program has ended, and another one may have the name now
-            file = LockFile.open(names.team_name(names.check_namespace(name)))
+            # Nobody else may give us what is to be our own.
+            shared = names.check_namespace(name) != default_name()
+            file = LockFile.open(names.team_name(name), shared=shared)
             if file is None:
                 raise UnknownNameError(f"there is no namespace {name!r}: its program has ended or never ran")
             try:
-                table = segment.attach(file.name, _WORD)
+                table = segment.attach(file.name, _WORD, shared=shared)
                 if len(table) != TEAM_WORDS or table[Team.MAGIC] != TEAM_MAGIC or table[Team.VERSION] != VERSION:
                     raise SegmentError(f"lock file of namespace {name!r} is not one that this pydsm made")
             except BaseException:
@@ -260,10 +267,10 @@ class Namespace:
         name = names.semaphore_name(self.name, slot)
         while create:
             with contextlib.suppress(FileExistsError):
-                return semaphore.Semaphore.create(name)
+                return semaphore.Semaphore.create(name, **self.permissions)
             with contextlib.suppress(FileNotFoundError):
-                return semaphore.Semaphore.open(name)
-        return semaphore.Semaphore.open(name)
+                return semaphore.Semaphore.open(name, shared=self.is_shared)
+        return semaphore.Semaphore.open(name, shared=self.is_shared)
 
     # -- the dead ----------------------------------------------------------------
 
@@ -323,7 +330,7 @@ class Namespace:
         """Return where a participant of this process keeps what rows were."""
         log = self._undo_logs.get(slot)
         if log is None:
-            log = self._undo_logs[slot] = UndoLog(self.name, slot)
+            log = self._undo_logs[slot] = UndoLog(self.name, slot, self.permissions)
         return log
 
     # -- names -------------------------------------------------------------------
@@ -346,7 +353,7 @@ class Namespace:
 
     def known(self) -> list[str]:
         """Return the names of the arrays and locks in here."""
-        parsed = (names.parse(file) for file in catalog.namespaces().get(self.name, []))
+        parsed = (names.parse(file) for file in catalog.files_of(self.name))
         return sorted(entry[2] for entry in parsed if entry and entry[1] == "lock")
 
     def is_alive(self, slot: int) -> bool:
@@ -376,7 +383,7 @@ class Namespace:
                 parked.close()
         self._semaphores.clear()
         if self._is_last() and self._file.has_name():
-            catalog.remove_names(catalog.namespaces().get(self.name, []))
+            catalog.remove_names(catalog.files_of(self.name))
         self._file.close()
 
     def _is_last(self) -> bool:

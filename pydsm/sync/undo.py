@@ -31,6 +31,8 @@ from pydsm.native import Region, UndoRecord
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from pydsm.ipc.shm import Permissions
+
 __all__ = ["UndoLog", "roll_back"]
 
 _STATE: Final = 2
@@ -44,8 +46,8 @@ _ALL: Final = -1
 class UndoLog:
     """The records of one participant."""
 
-    def __init__(self, namespace: str, slot: int) -> None:
-        self._namespace, self._slot = namespace, slot
+    def __init__(self, namespace: str, slot: int, permissions: Permissions) -> None:
+        self._namespace, self._slot, self._permissions = namespace, slot, permissions
         self._segments: list[NDArray[Any]] = []
         self._users: list[weakref.ref[UndoRecord] | None] = []
         self._numbers = itertools.count(1)
@@ -88,7 +90,7 @@ class UndoLog:
             return self._segments[depth]
         name = names.undo_name(self._namespace, self._slot, depth)
         shm.unlink(name)  # a smaller one, not armed; or one that somebody left who had the slot before
-        table = segment.create(name, (max(_SMALLEST, 1 << (words - 1).bit_length()),), _WORD)
+        table = segment.create(name, (max(_SMALLEST, 1 << (words - 1).bit_length()),), _WORD, **self._permissions)
         if depth == len(self._segments):
             self._segments.append(table)
             self._users.append(None)
@@ -116,16 +118,15 @@ def roll_back(namespace: str, slot: int, attach: Callable[[int], NDArray[Any] | 
             if data is not None:
                 piece.put_back(data, copy)
         table[_STATE] = 0
-    for file in segments:
-        shm.unlink(file)
+    catalog.remove_names(list(segments))
 
 
 def _segments_of(namespace: str, slot: int) -> Iterator[tuple[str, NDArray[Any]]]:
     prefix = names.undo_name(namespace, slot, 0)[:-1]
-    for file in catalog.namespaces().get(namespace, []):
+    for file in catalog.files_of(namespace):
         if file.startswith(prefix):
             try:
-                table = segment.attach(file, _WORD)
+                table = segment.attach(file, _WORD, shared=True)  # of a namespace that this process is in
             except (FileNotFoundError, SegmentError):
                 continue
             if len(table) > _FIRST and table[0] == UNDO_MAGIC and table[1] == VERSION:
