@@ -5,10 +5,12 @@ SharedArray maps a file whose last bytes (the footer) say what array it holds::
     char magic[16] = "[SharedArray]"; size_t nbytes; int typenum, itemsize, ndims; npy_intp dims[MAXDIMS]
 
 packed, so MAXDIMS (32 before NumPy 2, 64 since) decides how long it is.  SharedArray
-believes the footer, and crashes the process or reads off the map where it lies; on a full
-disk it is killed while it writes it.  So pydsm makes the file itself, with its space
-reserved, checks every field of a footer against the file before mapping, and hands
-SharedArray the very descriptor that was checked.
+believes the footer, and crashes the process or reads off the map where it lies, or where
+NumPy refuses such an array; on a full disk it is killed while it writes it.  So pydsm makes
+the file itself, with its space reserved, checks every field of a footer against the file
+before mapping, and hands SharedArray the very descriptor that was checked.
+
+What is left is a file that shrinks later: see `shm`.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import functools
 import math
 import os
 import struct
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -41,25 +44,34 @@ def is_typed(dtype: np.dtype[Any]) -> bool:
     return dtype.isnative and dtype.kind in "biufcSU" and dtype.itemsize > 0
 
 
-def make(shape: tuple[int, ...], dtype: np.dtype[Any], content: bytes = b"") -> tuple[int, NDArray[Any]]:
-    """Make a segment without a name; return its descriptor and the zeroed array (then `content`)."""
-    size = math.prod(shape) * dtype.itemsize
-    descriptor = shm.new_file(size + _FOOTER)
+def make(
+    shape: tuple[int, ...], dtype: np.dtype[Any], content: bytes = b"", mode: int = 0o600
+) -> tuple[int, NDArray[Any]]:
+    """Make a segment without a name; return its descriptor and the zeroed array (then `content`).
+
+    Raises
+    ------
+    NoRoomError, ValueError
+    """
+    size, footer = _layout(shape, dtype)
+    descriptor = shm.new_file(size + _FOOTER, mode)
     try:
-        return descriptor, _fill(descriptor, shape, dtype, content)
+        return descriptor, _fill(descriptor, content, size, footer)
     except BaseException:
         os.close(descriptor)
         raise
 
 
-def create(name: str, shape: tuple[int, ...], dtype: np.dtype[Any], content: bytes = b"") -> NDArray[Any]:
+def create(
+    name: str, shape: tuple[int, ...], dtype: np.dtype[Any], content: bytes = b"", mode: int = 0o600
+) -> NDArray[Any]:
     """Create a named segment; it appears only when it is complete.
 
     Raises
     ------
-    FileExistsError, NoRoomError
+    FileExistsError, NoRoomError, ValueError
     """
-    descriptor, array = make(shape, dtype, content)
+    descriptor, array = make(shape, dtype, content, mode)
     try:
         shm.link(descriptor, name)
     finally:
@@ -68,15 +80,20 @@ def create(name: str, shape: tuple[int, ...], dtype: np.dtype[Any], content: byt
 
 
 def attach(
-    name: str, dtype: np.dtype[Any], shape: tuple[int, ...] | None = None, *, readonly: bool = False
+    name: str,
+    dtype: np.dtype[Any],
+    shape: tuple[int, ...] | None = None,
+    *,
+    readonly: bool = False,
+    shared: bool = False,
 ) -> NDArray[Any]:
     """Map a named segment that must hold `dtype` and `shape` (None: one axis, as long as the file).
 
     Raises
     ------
-    FileNotFoundError, SegmentError
+    FileNotFoundError, SegmentError, NoRoomError
     """
-    descriptor = shm.open_checked(name, readonly=readonly)
+    descriptor = shm.open_checked(name, readonly=readonly, shared=shared)
     try:
         return _map(descriptor, dtype, shape, readonly=readonly, name=name)
     finally:
@@ -85,16 +102,18 @@ def attach(
 
 def create_file(path: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     """Map an ordinary file: a new one zeroed, an existing one with what it holds."""
-    size = math.prod(shape) * dtype.itemsize
+    size, footer = _layout(shape, dtype)
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
         return attach_file(path, shape, dtype)
     try:
         os.posix_fallocate(descriptor, 0, size + _FOOTER)
-        return _fill(descriptor, shape, dtype, b"")
-    except BaseException:
+        return _fill(descriptor, b"", size, footer)
+    except BaseException as error:
         os.unlink(path)
+        if isinstance(error, OSError):
+            raise shm.explain(error, size, os.path.dirname(path)) from None
         raise
     finally:
         os.close(descriptor)
@@ -102,44 +121,60 @@ def create_file(path: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDAr
 
 def attach_file(path: str, shape: tuple[int, ...], dtype: np.dtype[Any], *, readonly: bool = False) -> NDArray[Any]:
     """Map an ordinary file that must hold such an array."""
-    descriptor = os.open(path, (os.O_RDONLY if readonly else os.O_RDWR) | os.O_CLOEXEC)
+    try:  # a FIFO would wait for a writer
+        descriptor = os.open(path, (os.O_RDONLY if readonly else os.O_RDWR) | os.O_NONBLOCK | os.O_CLOEXEC)
+    except IsADirectoryError:
+        raise SegmentError(f"{path!r} is a directory") from None
     try:
         return _map(descriptor, dtype, shape, readonly=readonly, name=path)
     finally:
         os.close(descriptor)
 
 
-def _fill(descriptor: int, shape: tuple[int, ...], dtype: np.dtype[Any], content: bytes) -> NDArray[Any]:
+def _fill(descriptor: int, content: bytes, size: int, footer: bytes) -> NDArray[Any]:
     if content:
         os.pwrite(descriptor, content, 0)
-    os.pwrite(descriptor, _footer(shape, dtype), math.prod(shape) * dtype.itemsize)
-    return _hand_over(descriptor, readonly=False)
+    os.pwrite(descriptor, footer, size)
+    return _hand_over(descriptor, size, readonly=False)
 
 
 @functools.lru_cache(maxsize=256)
-def _footer(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
+def _layout(shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, bytes]:
+    """Return an array's size in bytes and its footer; ValueError if it is not for SharedArray."""
+    if not is_typed(dtype) or len(shape) > _MAX_DIMS or min(shape, default=0) < 0:
+        raise ValueError(f"no segment can hold an array of shape {shape} and dtype {dtype}")
+    if math.prod(extent or 1 for extent in shape) * dtype.itemsize > sys.maxsize:
+        raise ValueError(f"an array of shape {shape} and dtype {dtype} is too big, even if it is empty")
     size = math.prod(shape) * dtype.itemsize
     head = struct.pack(_HEAD, _MAGIC, size, dtype.num, dtype.itemsize, len(shape))
-    return head + struct.pack(f"={_MAX_DIMS}q", *shape, *[0] * (_MAX_DIMS - len(shape)))
+    return size, head + struct.pack(f"={_MAX_DIMS}q", *shape, *[0] * (_MAX_DIMS - len(shape)))
 
 
 def _map(
     descriptor: int, dtype: np.dtype[Any], shape: tuple[int, ...] | None, *, readonly: bool, name: str
 ) -> NDArray[Any]:
     length = os.fstat(descriptor).st_size
+    if length < _FOOTER:
+        raise SegmentError(f"{name!r} is no segment: it has less than {_FOOTER} bytes, or is no file at all")
     if shape is None:
         shape = ((length - _FOOTER) // dtype.itemsize,)
-    size = math.prod(shape) * dtype.itemsize
-    if length < _FOOTER or size + _FOOTER != length:
+    try:
+        size, footer = _layout(shape, dtype)
+    except ValueError as error:
+        raise SegmentError(f"segment {name!r}: {error}") from None
+    if size + _FOOTER != length:
         raise SegmentError(f"segment {name!r} has {length} bytes where {size + _FOOTER} belong")
-    if os.pread(descriptor, _FOOTER, size) != _footer(shape, dtype):
+    if os.pread(descriptor, _FOOTER, size) != footer:
         raise SegmentError(f"segment {name!r} does not hold an array of shape {shape} and dtype {dtype}")
-    return _hand_over(descriptor, readonly=readonly)
+    return _hand_over(descriptor, size, readonly=readonly)
 
 
-def _hand_over(descriptor: int, *, readonly: bool) -> NDArray[Any]:
+def _hand_over(descriptor: int, size: int, *, readonly: bool) -> NDArray[Any]:
     try:
         array: NDArray[Any] = SharedArray.attach(f"file:///proc/self/fd/{descriptor}", ro=readonly)
     except OSError as error:
+        explained = shm.explain(error, size, shm.MAPPINGS)
+        if explained is not error:
+            raise explained from None
         raise SegmentError(f"SharedArray could not map the segment: {error}") from None
     return array

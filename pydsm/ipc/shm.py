@@ -1,27 +1,63 @@
 """Names in the shared-memory directory, touched only after looking.
 
 Files are opened without following links, and believed only if they are regular files of
-our own user: anybody may put anything into a world-writable directory.
+our own user, or of a group that shares them: anybody may put anything into a world-writable
+directory.
+
+Who may write a file may also shrink it, and then the next touch of its pages is a SIGBUS,
+which nothing cheap prevents (seals are for files that never have a name).  That is why a
+file is believed only if nobody but its owner, or the group, can do so, and why its pages
+are reserved before anything is written.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import resource
 import stat
+import sys
+from collections.abc import Iterator
+from pathlib import PurePosixPath
 from typing import Final
 
 from pydsm.errors import NoRoomError, SegmentError
 
-__all__ = ["DIRECTORY", "check_room", "exists", "link", "listing", "new_file", "open_checked", "status", "unlink"]
+__all__ = [
+    "DIRECTORY",
+    "MAPPINGS",
+    "check_room",
+    "exists",
+    "explain",
+    "link",
+    "listing",
+    "new_file",
+    "open_checked",
+    "path_of",
+    "status",
+    "unlink",
+]
 
 DIRECTORY: Final = "/dev/shm"
+MAPPINGS: Final = "the memory, address space or mappings (vm.max_map_count) of this process"
 _PRIVATE: Final = 0o600
+_SHARED: Final = 0o060
 _SMALL: Final = 1 << 20
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM)
+_CGROUPS: Final = {  # where they are; the limit, the use, and in that the file cache, which the kernel gives back
+    "": ("/sys/fs/cgroup", "memory.max", "memory.current", ("inactive_file", "active_file")),
+    "memory": (  # version 1
+        "/sys/fs/cgroup/memory",
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+        ("total_inactive_file", "total_active_file"),
+    ),
+}
 
 
-def new_file(size: int) -> int:
-    """Return the descriptor of a private file of `size` reserved bytes without a name.
+def new_file(size: int, mode: int = _PRIVATE) -> int:
+    """Return the descriptor of a file of `size` reserved bytes without a name.
 
     The space is reserved, so that touching the memory later cannot fail; the file
     vanishes with the descriptor unless it is linked.
@@ -32,17 +68,29 @@ def new_file(size: int) -> int:
         There is not that much room.
     """
     check_room(size)
-    descriptor = os.open(DIRECTORY, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, _PRIVATE)
     try:
-        os.fchmod(descriptor, _PRIVATE)  # whatever the umask
-        if size:
-            os.posix_fallocate(descriptor, 0, size)
+        descriptor = os.open(DIRECTORY, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, _PRIVATE)
+        try:
+            os.fchmod(descriptor, mode)  # whatever the umask
+            if size:
+                os.posix_fallocate(descriptor, 0, size)
+        except BaseException:  # a signal's handler may raise too
+            os.close(descriptor)
+            raise
     except OSError as error:
-        os.close(descriptor)
-        raise NoRoomError(
-            f"no room for {size} bytes in {DIRECTORY}: {error.strerror}", wanted=size, free=_free()
-        ) from None
+        raise explain(error, size) from None
     return descriptor
+
+
+def explain(error: OSError, size: int = 0, where: str = DIRECTORY) -> Exception:
+    """Return what to raise for an error of the system: a MemoryError if there is no room, often itself."""
+    if error.errno in _FULL:
+        return NoRoomError(f"no room for {size} bytes in {where}: {error.strerror}", wanted=size, free=_free())
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        text = f"{error.strerror} (this process may have {limit}): shared memory needs one while it is made or opened"
+        return OSError(error.errno, text)
+    return error
 
 
 def check_room(size: int) -> None:
@@ -59,31 +107,56 @@ def check_room(size: int) -> None:
 
 
 def _free() -> int:
+    rooms = [sys.maxsize]
     space = os.statvfs(DIRECTORY)
-    rooms = [space.f_bavail * space.f_frsize]
-    with contextlib.suppress(OSError), open("/proc/meminfo", encoding="ascii") as lines:
+    if space.f_blocks:  # 0: without a limit
+        rooms.append(space.f_bavail * space.f_frsize)
+    with contextlib.suppress(OSError):
+        lines = _read("/proc/meminfo").splitlines()
         rooms += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
-    with contextlib.suppress(OSError, ValueError):
-        rooms.append(_number("/sys/fs/cgroup/memory.max") - _number("/sys/fs/cgroup/memory.current"))
+    with contextlib.suppress(OSError):
+        rooms += _head_rooms(min(rooms))
     return max(0, min(rooms))
 
 
-def _number(path: str) -> int:
-    with open(path, encoding="ascii") as file:
-        return int(file.read())  # "max", no limit, is a ValueError
+def _head_rooms(enough: int) -> Iterator[int]:
+    """Yield what the memory cgroup of this process, and each one above it, has left."""
+    for line in _read("/proc/self/cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers in _CGROUPS:
+            root, limit, used, cache = _CGROUPS[controllers]
+            # A container shows its own cgroup at the root, whatever the path.
+            for folder in (path, *map(str, PurePosixPath(path).parents)):
+                with contextlib.suppress(OSError, ValueError):  # "max", no limit, is a ValueError
+                    left = int(_read(f"{root}{folder}/{limit}")) - int(_read(f"{root}{folder}/{used}"))
+                    yield left if left >= enough else left + _sum_of(f"{root}{folder}/memory.stat", cache)
+
+
+def _sum_of(path: str, wanted: tuple[str, ...]) -> int:
+    entries = (line.split() for line in _read(path).splitlines())
+    return sum(int(number) for name, number in entries if name in wanted)
+
+
+def _read(path: str) -> str:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # a third of the cost of a file object
+    try:
+        return os.fsdecode(os.read(descriptor, 1 << 16))
+    finally:
+        os.close(descriptor)
 
 
 def link(descriptor: int, name: str) -> None:
     """Give a file without a name its name; FileExistsError if it is taken."""
-    directory = os.open(DIRECTORY, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:  # linkat follows /proc's link only if told to, which os.link does with directory descriptors
-        os.link(f"/proc/self/fd/{descriptor}", name, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=True)
-    finally:
-        os.close(directory)
+    # linkat follows /proc's link only if told to, which os.link does if it is given a directory;
+    # an absolute path does not care which one.
+    try:
+        os.link(f"/proc/self/fd/{descriptor}", path_of(name), src_dir_fd=descriptor, follow_symlinks=True)
+    except OSError as error:
+        raise explain(error) from None
 
 
-def open_checked(name: str, *, readonly: bool = False) -> int:
-    """Open a file of our own by name.
+def open_checked(name: str, *, readonly: bool = False, shared: bool = False) -> int:
+    """Open a file of our own by name, or with `shared` one that another user shares with our group.
 
     Raises
     ------
@@ -98,12 +171,25 @@ def open_checked(name: str, *, readonly: bool = False) -> int:
     except FileNotFoundError:
         raise
     except OSError as error:
+        explained = explain(error)
+        if explained is not error:
+            raise explained from None
         raise SegmentError(f"{path_of(name)} cannot be opened: {error.strerror}") from None
-    found = os.fstat(descriptor)
-    if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or (found.st_uid != os.geteuid() and not (shared and _is_shared(found))):
+            owner = f"user {os.geteuid()}" + " or of a group that shares it" * shared
+            raise SegmentError(f"{path_of(name)} is no regular file of {owner}")
+    except BaseException:
         os.close(descriptor)
-        raise SegmentError(f"{path_of(name)} is no regular file of user {os.geteuid()}")
+        raise
     return descriptor
+
+
+def _is_shared(found: os.stat_result) -> bool:
+    """Say whether a file is for a group that this process is in, and for nobody else."""
+    private = found.st_mode & (_SHARED | stat.S_IRWXO) == _SHARED
+    return private and (found.st_gid == os.getegid() or found.st_gid in os.getgroups())
 
 
 def path_of(name: str) -> str:
@@ -132,4 +218,7 @@ def unlink(name: str) -> bool:
 
 def listing() -> list[str]:
     """Return all names."""
-    return os.listdir(DIRECTORY)
+    try:
+        return os.listdir(DIRECTORY)
+    except OSError as error:
+        raise explain(error) from None
