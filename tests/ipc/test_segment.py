@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydsm.errors import NoRoomError, SegmentError
 from pydsm.ipc import segment, shm
 
-NAME = f"pydsm.t{os.getpid()}-seg.data.x"
+NAME = f"alone.pydsm.t{os.getpid()}-segment"
 INT = np.dtype(np.int64)
 
 
@@ -47,6 +47,19 @@ def test_a_new_segment_is_zero_private_and_not_half_made(shape: tuple[int, ...])
     assert array.shape == shape
     assert not array.any()
     assert os.stat(f"/dev/shm/{NAME}").st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("umask", [0, 0o022, 0o777], ids=oct)
+def test_its_mode_is_what_was_asked_for_whatever_the_umask(umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        segment.create(NAME, (3,), INT, mode=0o660)
+        descriptor, _ = segment.make((3,), INT, mode=0o640)
+    finally:
+        os.umask(before)
+    assert os.stat(f"/dev/shm/{NAME}").st_mode & 0o777 == 0o660
+    assert os.fstat(descriptor).st_mode & 0o777 == 0o640
+    os.close(descriptor)
 
 
 def test_a_taken_name_is_an_error_and_keeps_its_owner() -> None:
@@ -95,6 +108,38 @@ def test_every_other_footer_is_refused(position: int, value: int) -> None:
     else:
         with pytest.raises(SegmentError):
             segment.attach(NAME, INT, (3,))
+
+
+@pytest.mark.parametrize("dtype", [object, ">i8", "M8[s]", "i4,f8", "V3", "S0"])
+def test_a_dtype_that_a_footer_cannot_say_is_refused(dtype: str) -> None:
+    with pytest.raises(ValueError, match="no segment can hold"):
+        segment.create(NAME, (3,), np.dtype(dtype))
+    assert not shm.exists(NAME)
+    segment.create(NAME, (3,), INT)
+    with pytest.raises(SegmentError, match="no segment can hold"):
+        segment.attach(NAME, np.dtype(dtype), (3,))
+
+
+def test_a_planted_object_dtype_is_refused() -> None:
+    """Its elements would be taken for addresses."""
+    segment.create(NAME, (3,), INT)
+    with open(f"/dev/shm/{NAME}", "r+b") as file:
+        file.seek(24 + 24)
+        file.write(struct.pack("i", np.dtype(object).num))
+    for dtype in (INT, np.dtype(object)):
+        with pytest.raises(SegmentError):
+            segment.attach(NAME, dtype, (3,))
+
+
+@pytest.mark.parametrize("shape", [(-1,), (-2, -3), (0, 1 << 40, 1 << 40), (1 << 40, 0, 1 << 40), (1,) * 65])
+def test_a_shape_that_numpy_refuses_is_refused(shape: tuple[int, ...]) -> None:
+    """SharedArray does not look whether NumPy did, and dies."""
+    with pytest.raises(ValueError, match=r"no segment can hold|too big"):
+        segment.create(NAME, shape, INT)
+    assert not shm.exists(NAME)
+    segment.create(NAME, (0,), INT)
+    with pytest.raises(SegmentError, match=r"no segment can hold|too big"):
+        segment.attach(NAME, INT, shape)
 
 
 def test_a_footer_that_promises_more_than_the_file_has_is_refused() -> None:
@@ -146,3 +191,34 @@ def test_a_full_file_system_is_a_memory_error(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(MemoryError, match="No space left"):
         segment.create(NAME, (3,), INT)
     assert not shm.exists(NAME)
+
+
+# -- files of the user's -----------------------------------------------------------------
+
+
+def test_a_file_keeps_its_elements(tmp_path) -> None:
+    path = str(tmp_path / "elements")
+    segment.create_file(path, (3,), INT)[:] = 5
+    assert segment.create_file(path, (3,), INT).tolist() == [5, 5, 5]
+    assert segment.attach_file(path, (3,), INT, readonly=True).tolist() == [5, 5, 5]
+    with pytest.raises(SegmentError, match="bytes where"):
+        segment.create_file(path, (4,), INT)
+
+
+def test_what_is_no_file_is_refused_at_once(tmp_path) -> None:
+    fifo = str(tmp_path / "fifo")
+    os.mkfifo(fifo)
+    for path in (fifo, str(tmp_path), "/dev/zero", "/dev/null"):
+        for readonly in (True, False):  # to open a FIFO for reading only would wait for a writer
+            with pytest.raises(SegmentError):
+                segment.attach_file(path, (3,), INT, readonly=readonly)
+
+
+def test_a_file_that_does_not_fit_is_a_memory_error_and_does_not_stay(tmp_path, monkeypatch) -> None:
+    def full(descriptor: int, start: int, size: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(NoRoomError, match=f"no room for 24 bytes in {tmp_path}: No space left"):
+        segment.create_file(str(tmp_path / "elements"), (3,), INT)
+    assert os.listdir(tmp_path) == []
