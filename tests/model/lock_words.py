@@ -4,261 +4,294 @@ Each step is one access to shared memory, in the order in which `native/atomic.h
 `native/region.pyx` and `sync/locktable.py` make them.  Sleeps have no time-out here: what
 the real code repairs by waking up after a while would be a stuck state in the model.
 
-A thread is ``(pc, todo, woken)``: the next step, the threads that it still has to wake, and
-where it goes on afterwards.  Mutants (`flaws`) leave out or swap single steps; the tests
-demand that each of them is caught.
+Modes: ``x`` exclusive, ``s`` shared, ``t`` exclusive with a timeout that may be over
+whenever it sleeps.  A thread is ``(pc, todo, then)``: its next step, the threads that it
+still has to wake, and the thread that it goes on as when it has woken them.
+
+Mutants (`FLAWS`) leave out or swap single steps; the tests demand that each is caught.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from typing import Any
 
-__all__ = ["FLAWS", "Finding", "Model", "State", "explore"]
+__all__ = ["FLAWS", "Memory", "Model", "Step", "Thread"]
 
 FLAWS = {
     "wake before release": "the releaser looks for waiters before it clears the word",
     "announce after look": "a waiter sets its lot bit after it has looked at the word",
+    "publish after look": "a waiter says what it waits for after it has looked at the word",
     "no look after winning": "an exclusive acquirer does not look at the shared bits",
     "no look after sharing": "a sharer does not look at word 0 after setting its bit",
     "silent back-off": "a sharer that backs off does not wake the writer it stopped",
     "no wake after shared": "a shared release does not look for waiters",
     "permit after look": "a waiter clears its permit after it has looked",
     "wake the first": "a shared release wakes the first waiter, not the writer that waits for sharers to leave",
+    "silent time-out": "a waiter that gives up does not pass on the wake-up that it may have got",
+    "time-out keeps the word": "a waiter that gives up leaves the word that it has won before the sharers left",
 }
 
+Thread = tuple[str, tuple[int, ...], Any]
 
-@dataclass(frozen=True, slots=True)
-class State:
-    """Shared memory and threads."""
 
+class Memory:
+    """Shared memory and threads, as one step finds and changes them."""
+
+    __slots__ = ("lot", "permits", "rounds", "shared", "threads", "tokens", "waits", "word")
+
+    threads: tuple[Thread, ...]
     word: int  # 0 free, else thread + 1
-    shared: int  # bits
-    lot: int  # bits
-    permits: tuple[int, ...]
+    shared: int  # bits, as are lot, waits (who says that it waits) and permits
+    lot: int
+    waits: int
+    permits: int
     tokens: tuple[int, ...]
-    threads: tuple[tuple[str, tuple[int, ...], str], ...]
     rounds: tuple[int, ...]
 
+    def __init__(self, state: tuple[Any, ...]) -> None:
+        (self.threads, self.word, self.shared, self.lot, self.waits, self.permits, self.tokens, self.rounds) = state
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What is wrong, and how to get there."""
+    def freeze(self) -> tuple[Any, ...]:
+        return self.threads, self.word, self.shared, self.lot, self.waits, self.permits, self.tokens, self.rounds
 
-    what: str
-    path: list[str]
+    def go(self, me: int, pc: str, todo: tuple[int, ...] = (), then: Thread | None = None) -> None:
+        """Say what a thread does next."""
+        self.threads = (*self.threads[:me], (pc, todo, then), *self.threads[me + 1 :])
+
+    def add_token(self, me: int, change: int) -> None:
+        self.tokens = (*self.tokens[:me], self.tokens[me] + change, *self.tokens[me + 1 :])
+
+
+Step = Callable[[Memory, int], bool | None]
+"""Changes the memory; returns False if it cannot be made now."""
 
 
 class Model:
     """Threads that each acquire the one stripe in their mode, a few times."""
 
+    flaws = FLAWS
+    memory: type[Memory] = Memory
+    inside_pcs = frozenset({"inside"})
+    end_pcs = frozenset({"done"})
+    accidents = frozenset({"deadline"})
+
     def __init__(self, modes: str, rounds: int = 1, flaw: str | None = None) -> None:
-        assert flaw is None or flaw in FLAWS
-        self.modes, self.flaw = modes, flaw
-        self.first = State(
-            0,
-            0,
-            0,
-            (0,) * len(modes),
-            (0,) * len(modes),
-            tuple((self.start(mode), (), "") for mode in modes),
-            (rounds,) * len(modes),
-        )
+        assert flaw is None or flaw in self.flaws
+        self.modes, self.flaw, self.everybody = modes, flaw, range(len(modes))
+        threads = tuple((self.start(mode), (), None) for mode in modes)
+        zeros = (0,) * len(modes)
+        self.first: tuple[Any, ...] = (threads, 0, 0, 0, 0, 0, zeros, (rounds,) * len(modes))
+        self.steps: dict[str, tuple[Step, ...]] = {}
 
     def start(self, mode: str) -> str:
-        return "cas" if mode == "x" else "peek"
+        return "peek" if mode == "s" else "cas"
 
-    def inside(self, state: State) -> list[int]:
-        return [me for me, (pc, _, _) in enumerate(state.threads) if pc == "inside"]
+    # -- for `explore` -----------------------------------------------------------
 
-    def successors(self, state: State) -> Iterator[tuple[str, State]]:
-        for me, (pc, todo, then) in enumerate(state.threads):
-            if pc != "done":
-                after = getattr(self, "_" + pc.replace("-", "_"))(state, me, todo, then)
-                if after is not None:
-                    yield f"{me}:{pc}", after
+    def successors(self, state: tuple[Any, ...]) -> Iterator[tuple[int, str, tuple[Any, ...]]]:
+        for me, (pc, _, _) in enumerate(state[0]):
+            for step in self.steps.get(pc) or self.steps_of(pc):
+                memory = self.memory(state)
+                if step(memory, me) is not False:
+                    yield me, step.__name__, memory.freeze()
 
-    # -- building blocks ---------------------------------------------------------
+    def steps_of(self, pc: str) -> tuple[Step, ...]:
+        """Return what a thread may do at a `pc`: the method of that name, and what may happen instead."""
+        if pc not in self.steps:
+            self.steps[pc] = (getattr(self, pc), *self.alternatives(pc)) if hasattr(self, pc) else ()
+        return self.steps[pc]
 
-    def go(self, state: State, me: int, pc: str, todo: tuple[int, ...] = (), then: str = "") -> State:
-        threads = list(state.threads)
-        threads[me] = (pc, todo, then)
-        return replace(state, threads=tuple(threads))
+    def alternatives(self, pc: str) -> tuple[Step, ...]:
+        return (self.deadline,) if pc == "park" else ()
 
-    def wake_list(self, state: State, me: int, waiting: tuple[int, ...]) -> tuple[int, ...]:
-        waiters = sorted(waiting, key=lambda w: (w <= me, w))
-        if state.word and self.flaw != "wake the first":
-            return tuple(w for w in waiters if w == state.word - 1)
-        if not waiters or self.modes[waiters[0]] == "x":
-            return tuple(waiters[:1])
-        return tuple(w for w in waiters if self.modes[w] == "s")
+    def wrong(self, state: tuple[Any, ...]) -> str | None:
+        inside = [me for me, (pc, _, _) in enumerate(state[0]) if pc in self.inside_pcs]
+        return "two are inside" if len(inside) > 1 and any(self.modes[me] != "s" for me in inside) else None
+
+    def is_over(self, state: tuple[Any, ...]) -> bool:
+        return all(pc in self.end_pcs for pc, _, _ in state[0])
+
+    def left(self, state: tuple[Any, ...]) -> str | None:
+        return "something stays held" if any(state[1:5]) else None
 
     # -- acquire, first try ------------------------------------------------------
 
-    def _cas(self, state: State, me: int, *_: object) -> State:
-        if state.word:
-            return self.go(state, me, self.slow())
-        won = replace(state, word=me + 1)
-        return self.go(won, me, "inside" if self.flaw == "no look after winning" else "sharers")
+    def cas(self, memory: Memory, me: int) -> None:
+        if memory.word:
+            return memory.go(me, self.slow())
+        memory.word = me + 1
+        memory.go(me, self.entry(me) if self.flaw == "no look after winning" else "sharers")
 
-    def _sharers(self, state: State, me: int, *_: object) -> State:
-        return self.go(state, me, self.slow() if state.shared else "inside")
+    def sharers(self, memory: Memory, me: int) -> None:
+        memory.go(me, self.slow() if memory.shared else self.entry(me))
 
-    def _peek(self, state: State, me: int, *_: object) -> State:
-        return self.go(state, me, self.slow() if state.word else "share")
+    def peek(self, memory: Memory, me: int) -> None:
+        memory.go(me, self.slow() if memory.word else "share")
 
-    def _share(self, state: State, me: int, *_: object) -> State:
-        shared = replace(state, shared=state.shared | 1 << me)
-        return self.go(shared, me, "inside" if self.flaw == "no look after sharing" else "confirm")
+    def share(self, memory: Memory, me: int) -> None:
+        memory.shared |= 1 << me
+        memory.go(me, "inside" if self.flaw == "no look after sharing" else "confirm")
 
-    def _confirm(self, state: State, me: int, *_: object) -> State:
-        return self.go(state, me, "inside" if state.word == 0 else "back-off")
+    def confirm(self, memory: Memory, me: int) -> None:
+        memory.go(me, "back_off" if memory.word else "inside")
 
-    def _back_off(self, state: State, me: int, *_: object) -> State:
-        backed = replace(state, shared=state.shared & ~(1 << me))
-        if self.flaw == "silent back-off":
-            return self.go(backed, me, self.slow())
-        return self.go(backed, me, "look-for-waiters", (), self.slow())
+    def back_off(self, memory: Memory, me: int) -> None:
+        memory.shared &= ~(1 << me)
+        self.wake_and(memory, me, self.slow(), unless="silent back-off")
+
+    def entry(self, me: int) -> str:
+        """Return how the region begins."""
+        return "inside"
 
     # -- acquire, waiting --------------------------------------------------------
 
     def slow(self) -> str:
-        return "again" if self.flaw == "announce after look" else "announce"
+        return "publish" if self.flaw == "announce after look" else "announce"
 
-    def _announce(self, state: State, me: int, *_: object) -> State:
-        announced = replace(state, lot=state.lot | 1 << me)
-        return self.go(announced, me, "park" if self.flaw == "announce after look" else "again")
+    def announce(self, memory: Memory, me: int) -> None:
+        memory.lot |= 1 << me
+        late = {"announce after look": "park", "publish after look": "again"}
+        memory.go(me, late.get(self.flaw or "", "publish"))
 
-    def _again(self, state: State, me: int, *_: object) -> State:
-        look = "retry-cas" if self.modes[me] == "x" else "retry-peek"
-        if self.flaw == "permit after look":
-            return self.go(state, me, look)
-        return self.go(self.no_permit(state, me), me, look)
+    def publish(self, memory: Memory, me: int) -> None:
+        memory.waits |= 1 << me
+        memory.go(me, "park" if self.flaw == "publish after look" else "again")
 
-    def no_permit(self, state: State, me: int) -> State:
-        permits = list(state.permits)
-        permits[me] = 0
-        return replace(state, permits=tuple(permits))
+    def again(self, memory: Memory, me: int) -> None:
+        if self.flaw != "permit after look":
+            memory.permits &= ~(1 << me)
+        memory.go(me, "retry_peek" if self.modes[me] == "s" else "retry_cas")
 
-    def park_pc(self) -> str:
-        if self.flaw == "announce after look":
-            return "announce"
-        return "late-permit" if self.flaw == "permit after look" else "park"
+    def before_park(self) -> str:
+        late = {"announce after look": "announce", "publish after look": "publish", "permit after look": "late_permit"}
+        return late.get(self.flaw or "", "park")
 
-    def _late_permit(self, state: State, me: int, *_: object) -> State:
-        return self.go(self.no_permit(state, me), me, "park")
+    def late_permit(self, memory: Memory, me: int) -> None:
+        memory.permits &= ~(1 << me)
+        memory.go(me, "park")
 
-    def _retry_cas(self, state: State, me: int, *_: object) -> State:
-        if state.word not in (0, me + 1):
-            return self.go(state, me, self.park_pc())
-        won = replace(state, word=me + 1)
-        return self.go(won, me, "withdraw" if self.flaw == "no look after winning" else "retry-sharers")
+    def retry_cas(self, memory: Memory, me: int) -> None:
+        if memory.word not in (0, me + 1):
+            return memory.go(me, self.before_park())
+        memory.word = me + 1
+        if self.flaw == "no look after winning":
+            return self.end_wait(memory, me, self.entry(me))
+        memory.go(me, "retry_sharers")
 
-    def _retry_sharers(self, state: State, me: int, *_: object) -> State:
-        return self.go(state, me, self.park_pc() if state.shared else "withdraw")
+    def retry_sharers(self, memory: Memory, me: int) -> None:
+        if memory.shared:
+            return memory.go(me, self.before_park())
+        self.end_wait(memory, me, self.entry(me))
 
-    def _retry_peek(self, state: State, me: int, *_: object) -> State:
-        return self.go(state, me, self.park_pc() if state.word else "retry-share")
+    def retry_peek(self, memory: Memory, me: int) -> None:
+        memory.go(me, self.before_park() if memory.word else "retry_share")
 
-    def _retry_share(self, state: State, me: int, *_: object) -> State:
-        shared = replace(state, shared=state.shared | 1 << me)
-        return self.go(shared, me, "withdraw" if self.flaw == "no look after sharing" else "retry-confirm")
+    def retry_share(self, memory: Memory, me: int) -> None:
+        memory.shared |= 1 << me
+        if self.flaw == "no look after sharing":
+            return self.end_wait(memory, me, "inside")
+        memory.go(me, "retry_confirm")
 
-    def _retry_confirm(self, state: State, me: int, *_: object) -> State:
-        return self.go(state, me, "withdraw" if state.word == 0 else "retry-back-off")
+    def retry_confirm(self, memory: Memory, me: int) -> None:
+        if memory.word:
+            return memory.go(me, "retry_back_off")
+        self.end_wait(memory, me, "inside")
 
-    def _retry_back_off(self, state: State, me: int, *_: object) -> State:
-        backed = replace(state, shared=state.shared & ~(1 << me))
-        if self.flaw == "silent back-off":
-            return self.go(backed, me, self.park_pc())
-        return self.go(backed, me, "look-for-waiters", (), self.park_pc())
+    def retry_back_off(self, memory: Memory, me: int) -> None:
+        memory.shared &= ~(1 << me)
+        self.wake_and(memory, me, self.before_park(), unless="silent back-off")
 
-    def _park(self, state: State, me: int, *_: object) -> State | None:
-        if not state.tokens[me]:
-            return None
-        tokens = list(state.tokens)
-        tokens[me] -= 1
-        return self.go(replace(state, tokens=tuple(tokens)), me, "again")
+    def park(self, memory: Memory, me: int) -> bool | None:
+        if not memory.tokens[me]:
+            return False
+        memory.add_token(me, -1)
+        return memory.go(me, "again")
 
-    def _withdraw(self, state: State, me: int, *_: object) -> State:
-        return self.go(replace(state, lot=state.lot & ~(1 << me)), me, "inside")
+    def end_wait(self, memory: Memory, me: int, pc: str) -> None:
+        memory.go(me, "unpublish", (), (pc, (), None))
+
+    def unpublish(self, memory: Memory, me: int) -> None:
+        memory.waits &= ~(1 << me)
+        memory.go(me, "withdraw", *memory.threads[me][1:])
+
+    def withdraw(self, memory: Memory, me: int) -> None:
+        memory.lot &= ~(1 << me)
+        self.go_on(memory, me, memory.threads[me][2])
+
+    # -- a waiter gives up -------------------------------------------------------
+
+    def deadline(self, memory: Memory, me: int) -> bool | None:
+        return self.end_wait(memory, me, "back_out") if self.modes[me] == "t" else False
+
+    def back_out(self, memory: Memory, me: int) -> None:
+        if memory.word == me + 1 and self.flaw != "time-out keeps the word":
+            memory.word = 0
+        self.wake_and(memory, me, "next", unless="silent time-out")
 
     # -- release and wake --------------------------------------------------------
 
-    def _inside(self, state: State, me: int, *_: object) -> State:
+    def inside(self, memory: Memory, me: int) -> None:
         if self.flaw == "wake before release":
-            return self.go(state, me, "look-for-waiters", (), "clear-last")
-        return self.go(state, me, "clear")
+            return self.wake_and(memory, me, "clear")
+        self.clear(memory, me)
 
-    def cleared(self, state: State, me: int) -> State:
-        if self.modes[me] == "x":
-            return replace(state, word=0)
-        return replace(state, shared=state.shared & ~(1 << me))
+    def clear(self, memory: Memory, me: int) -> None:
+        if self.modes[me] == "s":
+            memory.shared &= ~(1 << me)
+        else:
+            memory.word = 0
+        silent = {"s": "no wake after shared"}.get(self.modes[me], "wake before release")
+        self.wake_and(memory, me, "next", unless=silent)
 
-    def _clear(self, state: State, me: int, *_: object) -> State:
-        if self.flaw == "no wake after shared" and self.modes[me] == "s":
-            return self.go(self.cleared(state, me), me, "next")
-        return self.go(self.cleared(state, me), me, "look-for-waiters", (), "next")
+    def wake_and(self, memory: Memory, me: int, pc: str, unless: str = "") -> None:
+        """Go on at `pc` after waking who waits, `unless` that is what is broken."""
+        then = (pc, (), None)
+        if unless and self.flaw == unless:
+            return self.go_on(memory, me, then)
+        memory.go(me, "look_for_waiters", (), then)
 
-    def _clear_last(self, state: State, me: int, *_: object) -> State:
-        return self.go(self.cleared(state, me), me, "next")
+    def look_for_waiters(self, memory: Memory, me: int) -> None:
+        waiting = tuple(w for w in self.everybody if (memory.lot & memory.waits) >> w & 1)
+        then = memory.threads[me][2]
+        if not waiting:
+            return self.go_on(memory, me, then)
+        memory.go(me, "choose", waiting, then)
 
-    def _look_for_waiters(self, state: State, me: int, todo: tuple[int, ...], then: str) -> State:
-        waiting = tuple(w for w in range(len(self.modes)) if state.lot >> w & 1)
-        return self.go(state, me, "choose", waiting, then)
+    def choose(self, memory: Memory, me: int) -> None:
+        _, waiting, then = memory.threads[me]
+        self.wake_all(memory, me, self.chosen(memory.word, me, waiting), then)
 
-    def _choose(self, state: State, me: int, todo: tuple[int, ...], then: str) -> State:
-        return self.go(state, me, "wake", self.wake_list(state, me, todo), then)
+    def chosen(self, word: int, me: int, waiting: tuple[int, ...]) -> tuple[int, ...]:
+        waiters = sorted(waiting, key=lambda w: (w <= me, w))
+        if word and self.flaw != "wake the first":
+            return tuple(w for w in waiters if w == word - 1)
+        if not waiters or self.modes[waiters[0]] != "s":
+            return tuple(waiters[:1])
+        return tuple(w for w in waiters if self.modes[w] == "s")
 
-    def _wake(self, state: State, me: int, todo: tuple[int, ...], then: str) -> State:
+    def wake_all(self, memory: Memory, me: int, todo: tuple[int, ...], then: Thread) -> None:
         if not todo:
-            return self.go(state, me, then)
-        permits = list(state.permits)
-        was, permits[todo[0]] = permits[todo[0]], 1
-        after = replace(state, permits=tuple(permits))
-        return self.go(after, me, "wake", todo[1:], then) if was else self.go(after, me, "post", todo, then)
+            return self.go_on(memory, me, then)
+        memory.go(me, "wake", todo, then)
 
-    def _post(self, state: State, me: int, todo: tuple[int, ...], then: str) -> State:
-        tokens = list(state.tokens)
-        tokens[todo[0]] += 1
-        return self.go(replace(state, tokens=tuple(tokens)), me, "wake", todo[1:], then)
+    def wake(self, memory: Memory, me: int) -> None:
+        _, todo, then = memory.threads[me]
+        bit = 1 << todo[0]
+        if memory.permits & bit:
+            return self.wake_all(memory, me, todo[1:], then)
+        memory.permits |= bit
+        memory.go(me, "post", todo, then)
 
-    def _next(self, state: State, me: int, *_: object) -> State:
-        rounds = list(state.rounds)
-        rounds[me] -= 1
-        again = self.start(self.modes[me]) if rounds[me] else "done"
-        return self.go(replace(state, rounds=tuple(rounds)), me, again)
+    def post(self, memory: Memory, me: int) -> None:
+        _, todo, then = memory.threads[me]
+        memory.add_token(todo[0], 1)
+        self.wake_all(memory, me, todo[1:], then)
 
-
-def explore(model: Model) -> tuple[int, Finding | None]:
-    """Visit every reachable state; return how many, and the first thing found wrong."""
-    came_from: dict[State, tuple[State, str] | None] = {model.first: None}
-    todo = deque([model.first])
-    while todo:
-        state = todo.popleft()
-        inside = model.inside(state)
-        if len(inside) > 1 and any(model.modes[me] == "x" for me in inside):
-            return len(came_from), Finding("two are inside", _path(came_from, state))
-        stuck = True
-        for label, after in model.successors(state):
-            stuck = False
-            if after not in came_from:
-                came_from[after] = (state, label)
-                todo.append(after)
-        if stuck:
-            if any(pc != "done" for pc, _, _ in state.threads):
-                return len(came_from), Finding("a wake-up is lost", _path(came_from, state))
-            if state.word or state.shared or state.lot:
-                return len(came_from), Finding("something stays held", _path(came_from, state))
-    return len(came_from), None
-
-
-def _path(came_from: dict[State, tuple[State, str] | None], state: State) -> list[str]:
-    path = []
-    step = came_from[state]
-    while step is not None:
-        state, label = step
-        path.append(label)
-        step = came_from[state]
-    return path[::-1]
+    def go_on(self, memory: Memory, me: int, then: Thread) -> None:
+        """Do what was to be done afterwards; at the end of a round, begin the next one."""
+        if then[0] != "next":
+            return memory.go(me, *then)
+        left = memory.rounds[me] - 1
+        memory.rounds = (*memory.rounds[:me], left, *memory.rounds[me + 1 :])
+        memory.go(me, self.start(self.modes[me]) if left else "done")
