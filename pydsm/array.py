@@ -287,10 +287,11 @@ def create_in(
     if exact.subdtype is not None:
         exact, inner = exact.subdtype
         extents += inner
-    if math.prod(extents) * exact.itemsize > _MAX_BYTES:
+    size = math.prod(extent or 1 for extent in extents) * exact.itemsize  # NumPy counts so too
+    if size > _MAX_BYTES:
         raise NoRoomError(
             f"array {name!r} of shape {extents} and dtype {exact} is larger than any memory",
-            wanted=math.prod(extents) * exact.itemsize,
+            wanted=size,
             free=0,
         )
     block = block_size(extents[0], _exact_stripes(stripes, name))

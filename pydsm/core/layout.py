@@ -246,9 +246,24 @@ def read_lock_header(words: NDArray[np.uint64], name: str) -> LockHeader:
     try:
         fields = json.loads(text)
         description = Description(**{**fields, "shape": tuple(fields["shape"])})
-        description.numpy_dtype()
-    except (ValueError, TypeError, KeyError, SyntaxError) as error:
+        sound = _is_sound(description, name, stripes)
+    except (ValueError, TypeError, KeyError, AttributeError, SyntaxError, RecursionError, MemoryError) as error:
         raise refuse(f"has an unreadable description ({error})") from None
-    if description.block < 1 or any(not isinstance(n, int) or n < 0 for n in description.shape):
+    if not sound or array_id >> 32:  # a slot's target is id and stripe in one word
         raise refuse("describes an impossible array")
     return LockHeader(header_words, stripes, lots, array_id, uid, description)
+
+
+def _is_sound(description: Description, name: str, stripes: int) -> bool:
+    """Say whether a description is one that pydsm writes for such a segment."""
+    shape, block, file = description.shape, description.block, description.file
+    if (description.name, type(description.guarded), type(description.typed)) != (name, bool, bool):
+        return False
+    if not all(type(extent) is int and extent >= 0 for extent in shape) or type(block) is not int or block < 1:
+        return False
+    if file is not None and (type(file) is not str or "\0" in file):
+        return False
+    dtype = description.numpy_dtype()
+    if dtype.hasobject or (dtype.itemsize > 0) != bool(shape):
+        return False
+    return stripes == max(1, -(-(shape or (1,))[0] // block))

@@ -21,14 +21,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from pydsm.core.layout import LockHeader, Participant, Slot, Team, Total
+from pydsm.core.layout import MAX_SLOTS, LockHeader, Participant, Slot, Team, Total
 from pydsm.errors import DeadlockError, LockTimeoutError, OwnerDiedError
 from pydsm.ipc.cpus import available_cpus
 from pydsm.native import Region, StripeLocks, UndoRecord, waits
 from pydsm.sync import deadlock
 from pydsm.sync.lockwords import LockWords
 from pydsm.sync.namespace import Namespace
-from pydsm.sync.slots import BARRIER, EXCLUSIVE, JOIN, RECOVERING, SHARED, bits_of
+from pydsm.sync.slots import ALL_SLOTS, BARRIER, EXCLUSIVE, JOIN, RECOVERING, SHARED, bits_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -161,7 +161,7 @@ class LockTable(LockWords):
         slots, target = self.namespace.slots, self.array_id << 32 | stripe
         waiters = [
             slot
-            for slot in bits_of(locks.waiters(stripe))
+            for slot in bits_of(locks.waiters(stripe) & ALL_SLOTS)
             if slots.get(slot, Slot.WAIT) and slots.get(slot, Slot.TARGET) == target
         ]
         holder = locks.holder(stripe)
@@ -309,4 +309,4 @@ class LockTable(LockWords):
 
 def _bit(holder: int) -> int:
     """Return the holder that word 0 names as a bit; none if it is free or abandoned."""
-    return 0 if holder == 0 or Participant.of_abandoned(holder) else 1 << holder - 1
+    return 1 << holder - 1 if 0 < holder <= MAX_SLOTS else 0

@@ -10,7 +10,7 @@ import numpy as np
 from pydsm.core.layout import LINE, LockHeader, Participant
 from pydsm.core.region import intervals_of
 from pydsm.native import Words
-from pydsm.sync.slots import bits_of
+from pydsm.sync.slots import ALL_SLOTS, bits_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,7 +54,7 @@ class LockWords:
     def waiting(self) -> list[int]:
         """Return the slots that are parked in the array's lots."""
         lots = np.bitwise_or.reduce(self.lots.reshape(-1, LINE), axis=0)
-        return [64 * word + bit for word, bits in enumerate(lots.tolist()) for bit in bits_of(bits)]
+        return list(bits_of(sum(bits << 64 * word for word, bits in enumerate(lots.tolist())) & ALL_SLOTS))
 
     def what_is(self, stripe: int) -> str:
         """Return the rows that a stripe guards, as text."""

@@ -345,6 +345,9 @@ class Namespace:
             locks = self.lock_words.get(header.array_id)
             if locks is None:
                 locks = self.lock_words[header.array_id] = open_locks()
+            if locks.policy.description != header.description:
+                name, other = header.description.name, locks.policy.name
+                raise SegmentError(f"lock segment of {name!r} is damaged: it has the id of {other!r}")
             return locks
 
     def creating(self) -> contextlib.AbstractContextManager[None]:

@@ -16,7 +16,7 @@ from typing import Final
 from pydsm.core.layout import MAX_SLOTS, Participant, Slot, slot_word
 from pydsm.native import Words
 
-__all__ = ["BARRIER", "EXCLUSIVE", "JOIN", "RECOVERING", "SHARED", "SlotTable", "bits_of"]
+__all__ = ["ALL_SLOTS", "BARRIER", "EXCLUSIVE", "JOIN", "RECOVERING", "SHARED", "SlotTable", "bits_of"]
 
 EXCLUSIVE: Final = 1
 SHARED: Final = 2
@@ -24,6 +24,9 @@ BARRIER: Final = 3
 JOIN: Final = 4
 RECOVERING: Final = 5
 """Kinds of waits.  A stripe that a recoverer has and waits for sharers of is abandoned if it dies."""
+
+ALL_SLOTS: Final = (1 << MAX_SLOTS) - 1
+"""One bit for each slot: what damaged words name beyond them is nobody."""
 
 _BLOCKER_WORDS: Final = MAX_SLOTS // 64
 _WORD: Final = (1 << 64) - 1

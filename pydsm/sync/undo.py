@@ -41,6 +41,7 @@ _FIRST: Final = 4
 _WORD: Final = np.dtype(np.int64)
 _SMALLEST: Final = 512
 _ALL: Final = -1
+_MAX_AXES: Final = 64
 
 
 class UndoLog:
@@ -64,7 +65,7 @@ class UndoLog:
         pieces = [_Piece.of_region(region) for region in regions]
         depth = self._free_depth()
         table = self._room(depth, _FIRST + sum(piece.words() for piece in pieces))
-        table[[0, 1, _PIECES]] = UNDO_MAGIC, VERSION, len(pieces)
+        table[_PIECES] = len(pieces)
         place, copies = _FIRST, []
         for piece in pieces:
             copies.append((piece.part, piece.rows, piece.write(table, place)))
@@ -90,7 +91,9 @@ class UndoLog:
             return self._segments[depth]
         name = names.undo_name(self._namespace, self._slot, depth)
         shm.unlink(name)  # a smaller one, not armed; or one that somebody left who had the slot before
-        table = segment.create(name, (max(_SMALLEST, 1 << (words - 1).bit_length()),), _WORD, **self._permissions)
+        content = np.array([UNDO_MAGIC, VERSION], _WORD).tobytes()  # whoever finds it knows at once what it is
+        size = max(_SMALLEST, 1 << (words - 1).bit_length())
+        table = segment.create(name, (size,), _WORD, content, **self._permissions)
         if depth == len(self._segments):
             self._segments.append(table)
             self._users.append(None)
@@ -113,10 +116,13 @@ def roll_back(namespace: str, slot: int, attach: Callable[[int], NDArray[Any] | 
     segments = dict(_segments_of(namespace, slot))
     armed = [table for table in segments.values() if table[_STATE]]
     for table in sorted(armed, key=lambda table: int(table[_STATE]), reverse=True):
-        for array_id, piece, copy in _read(table):
-            data = attach(array_id)
-            if data is not None:
-                piece.put_back(data, copy)
+        try:
+            for array_id, piece, copy in _read(table):
+                data = attach(array_id)
+                if data is not None:
+                    piece.put_back(data, copy)
+        except (ValueError, TypeError, IndexError, OverflowError, MemoryError):
+            pass  # a damaged record: the rows are abandoned as they are
         table[_STATE] = 0
     catalog.remove_names(list(segments))
 
@@ -187,6 +193,8 @@ def _read(table: NDArray[Any]) -> Iterator[tuple[int, _Piece, NDArray[Any]]]:
     place = _FIRST
     for _ in range(int(table[_PIECES])):
         array_id, offset, itemsize, ndim, count = table[place : place + 5].tolist()
+        if itemsize < 1 or not 0 <= ndim <= _MAX_AXES or count < _ALL:
+            raise ValueError("this is no undo record")
         place += 5
         shape, strides = table[place : place + ndim].tolist(), table[place + ndim : place + 2 * ndim].tolist()
         place += 2 * ndim

@@ -34,7 +34,7 @@ def test_a_dtype_survives_as_text(dtype: np.dtype) -> None:
 
 @given(st.integers(1, 300))
 def test_a_header_says_how_long_its_segment_is(stripes: int) -> None:
-    segment = make(stripes=stripes)
+    segment = make(shape=(stripes,), stripes=stripes)
     header = read_lock_header(segment, "H")
     assert header.total_words() == len(segment)
     assert header.lots & (header.lots - 1) == 0
