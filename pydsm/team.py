@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from pydsm.array import Access, GlobalArray, create_in, rows_of, unlink_in, use_namespace
 from pydsm.core import names
-from pydsm.core.layout import MAX_SLOTS, Participant, Slot
+from pydsm.core.layout import MAX_SLOTS, Slot
 from pydsm.errors import NameExistsError
 from pydsm.interrupt import DeferredSignals
 from pydsm.ipc.blas import find_pools, limit_threads
@@ -247,11 +247,11 @@ class Team:
         """Put right what a dead worker left; return what it held."""
         if self._namespace.closed:
             return []
-        self._namespace.lose(rank)
+        held = self._namespace.lose(rank, pid)
         self._bury_dead()  # its threads
         if self.on_death == "continue":
             self._barrier.lose(rank)
-        return self._namespace.abandoned_by(Participant(rank, pid, rank))
+        return held
 
     def _bury_dead(self) -> None:
         if not self._namespace.closed:

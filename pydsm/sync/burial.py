@@ -37,19 +37,28 @@ __all__ = ["bury", "find_words", "put_back"]
 _WORD: Final = np.dtype(np.uint64)
 
 
-def bury(namespace: str, slots: SlotTable, slot: int, found: list[LockWords], wake_all: Callable[[int], None]) -> None:
-    """Put right what the dead participant in `slot` left; the caller holds its byte and buries alone."""
+def bury(
+    namespace: str, slots: SlotTable, slot: int, found: list[LockWords], wake_all: Callable[[int], None]
+) -> list[str]:
+    """Put right what the dead participant in `slot` left; the caller holds its byte and buries alone.
+
+    Returns
+    -------
+    list of str
+        What it died in.
+    """
     dead = slots.who(slot)
     waits, target, kind = (slots.get(slot, word) for word in (Slot.WAIT, Slot.TARGET, Slot.KIND))
     put_back(namespace, slot, found)
-    waiting = 0
+    waiting, held = 0, []
     for words in found:
         waits_here = waits and kind == EXCLUSIVE and target >> 32 == words.array_id
-        words.bury(dead, target & 0xFFFFFFFF if waits_here else None)
+        held.append(words.bury(dead, target & 0xFFFFFFFF if waits_here else None))
         waiting |= sum(1 << other for other in words.waiting())
     slots.words.and_(Team.LOT + slot // 64, ~(1 << slot % 64) & (1 << 64) - 1)
     slots.vacate(slot)
     wake_all(waiting)  # all, and always: who should have woken somebody may have died before it did
+    return [text for text in held if text is not None]
 
 
 def put_back(namespace: str, slot: int, found: list[LockWords]) -> None:

@@ -83,8 +83,8 @@ class LockWords:
 
     # -- what death leaves -----------------------------------------------------------
 
-    def bury(self, dead: Participant, waits_for: int | None) -> None:
-        """Take a dead participant out of all words.
+    def bury(self, dead: Participant, waits_for: int | None) -> str | None:
+        """Take a dead participant out of all words; return what it died in, as text.
 
         Each step is one atomic operation that changes only what names the dead, so the
         whole may be done again after the one who did it died, too.
@@ -104,11 +104,12 @@ class LockWords:
         shared = np.flatnonzero(lines[:, 1 + word] & np.uint64(bit)).tolist()
         parked = np.flatnonzero(lots[:, word] & np.uint64(bit)).tolist()
         keep, first_lot = ~bit & (1 << 64) - 1, self._first + self.stripes * LINE
+        died_in = [stripe for stripe in held if stripe != waits_for or stripe % len(lots) not in parked]
         for stripe in held:
-            waited = stripe == waits_for and stripe % len(lots) in parked
-            left = 0 if waited else dead.abandoned()
+            left = dead.abandoned() if stripe in died_in else 0
             self._words.compare_and_swap(self._first + stripe * LINE, me, left)
         for stripe in shared:
             self._words.and_(self._first + stripe * LINE + 1 + word, keep)
         for lot in parked:
             self._words.and_(first_lot + lot * LINE + word, keep)
+        return self.full_name(*died_in) if died_in else None

@@ -191,13 +191,15 @@ class Namespace:
         return None if seat is None else seat.rank
 
     def _free_slot(self) -> int:
-        """Take a free slot; if there is none, after the burial of the dead."""
-        for attempt in range(2):
-            for slot in range(self.words.load(Team.SIZE), MAX_SLOTS):
-                if self._take(slot):
-                    return slot
-            if attempt == 0:
-                self.bury_all()
+        """Take a free slot; if there is none, that of somebody dead, after the burial."""
+        slots = range(self.words.load(Team.SIZE), MAX_SLOTS)
+        for slot in slots:
+            if self._take(slot):
+                return slot
+        for slot in slots:
+            self.bury(slot)
+            if self._take(slot):
+                return slot
         raise RuntimeError(f"all {MAX_SLOTS} slots of namespace {self.name!r} are taken: fewer threads may lock")
 
     def _take(self, slot: int) -> bool:
@@ -274,22 +276,24 @@ class Namespace:
 
     # -- the dead ----------------------------------------------------------------
 
-    def bury(self, slot: int) -> None:
-        """Put right what a participant left, if it is dead and nobody else is at it."""
+    def bury(self, slot: int) -> list[str]:
+        """Put right what a participant left, if it is dead and nobody else is at it; return what it died in."""
+        held: list[str] = []
         with _guard:
             if self._burying or not self.slots.get(slot, Slot.STATE) or self.is_alive(slot):
-                return  # a signal handler in the middle of it; or nothing to bury
+                return held  # a signal handler in the middle of it; or nothing to bury
             self._burying = True
             try:
                 with self._file.burying() as alone:
                     if alone and self._file.hold_slot(slot):
                         try:
                             if self.slots.get(slot, Slot.STATE):
-                                burial.bury(self.name, self.slots, slot, self._all_words(), self._post_all)
+                                held = burial.bury(self.name, self.slots, slot, self._all_words(), self._post_all)
                         finally:
                             self._file.leave_slot(slot)
             finally:
                 self._burying = False
+        return held
 
     def bury_all(self) -> None:
         """Put right what all that are dead left, as far as nobody else is at it for long."""
@@ -300,20 +304,23 @@ class Namespace:
                     break
                 time.sleep(_BURIAL_SECONDS)
 
-    def lose(self, slot: int) -> None:
-        """Bury a participant whose process was seen to end, or wait until somebody else has."""
+    def lose(self, slot: int, pid: int) -> list[str]:
+        """Bury a worker whose process was seen to end, unless somebody else was faster; return what it died in."""
         for _ in range(_PATIENCE):
-            self.bury(slot)
+            held = self.bury(slot)
+            if held:
+                return held
             if not self.slots.get(slot, Slot.STATE):
                 break
             time.sleep(_BURIAL_SECONDS)
+        return self._abandoned_by(Participant(slot, pid, slot))
 
     def put_back(self, slot: int) -> None:
         """Undo what this process's participant in a slot never came to the end of."""
         if slot in self._undo_logs:
             burial.put_back(self.name, slot, self._all_words())
 
-    def abandoned_by(self, who: Participant) -> list[str]:
+    def _abandoned_by(self, who: Participant) -> list[str]:
         """Return what a dead participant held and nobody has taken over, as texts."""
         found = []
         for words in self._all_words():
