@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import faulthandler
 import operator
 import os
 import pickle
-import signal
-import sys
-import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
-from pydsm.array import Access, GlobalArray, create_in, rows_of, unlink_in, use_namespace
+from pydsm.array import Access, GlobalArray, create_in, rows_of, unlink_in
 from pydsm.core import names
 from pydsm.core.layout import MAX_SLOTS, Slot
 from pydsm.errors import NameExistsError
 from pydsm.interrupt import DeferredSignals
-from pydsm.ipc.blas import find_pools, limit_threads
+from pydsm.ipc.blas import find_pools
 from pydsm.ipc.child import START_METHODS, StartMethod, start_child
 from pydsm.ipc.cpus import available_cpus
 from pydsm.native import StripeLocks, held
-from pydsm.supervise import Report, Supervisor
-from pydsm.sync import locksegment
+from pydsm.supervise import Supervisor
 from pydsm.sync.barrier import Barrier
 from pydsm.sync.lock import Lock, create_lock
 from pydsm.sync.locktable import LockTable
 from pydsm.sync.namespace import Namespace
-from pydsm.sync.slots import JOIN
-from pydsm.worker import Worker, current_worker, enter_worker, find
+from pydsm.task import Task, work
+from pydsm.waiting import Bar, Joining
+from pydsm.worker import Worker, current_worker, find
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -198,7 +192,7 @@ class Team:
             raise TypeError(f"run() takes a function first, not {function!r}")
         if self.start != "fork":
             _check_picklable(function, args, self.start)
-        bar = _Bar(self) if progress else None
+        bar = Bar(self._namespace, self.size) if progress else None
         self._running = True
         results = None
         try:
@@ -210,12 +204,12 @@ class Team:
                 bar.close()
         return results
 
-    def _run(self, function: Callable[..., Any], args: tuple[Any, ...], bar: _Bar | None) -> list[Any]:
+    def _run(self, function: Callable[..., Any], args: tuple[Any, ...], bar: Bar | None) -> list[Any]:
         self._runs += 1
         self._barrier.reset()
         for table, locks in self._tables():
             table.settle(locks)
-        joining = _Joining(self._namespace) if held() else None
+        joining = Joining(self._namespace) if held() else None
         try:
             with DeferredSignals() as signals:
                 ticks = [part.update for part in (bar, joining) if part is not None]
@@ -238,7 +232,7 @@ class Team:
             for rank in range(self.size):
                 task = self._prepare(rank, function, args)
                 restore = signals.restore if self.start == "fork" else None
-                supervisor.add(rank, *start_child(self.start, f"worker {rank}", _work, task, restore))
+                supervisor.add(rank, *start_child(self.start, f"worker {rank}", work, task, restore))
         except BaseException:
             supervisor.stop()
             raise
@@ -257,11 +251,11 @@ class Team:
         if not self._namespace.closed:
             self._namespace.bury_all()
 
-    def _prepare(self, rank: int, function: Callable[..., Any], args: tuple[Any, ...]) -> _Task:
+    def _prepare(self, rank: int, function: Callable[..., Any], args: tuple[Any, ...]) -> Task:
         for word in (Slot.DONE, Slot.TOTAL, Slot.BARRIER):
             self._namespace.slots.set(rank, word, 0)
         seed = [self._seed, self._runs]
-        return _Task(self._namespace.name, rank, self.size, seed, self._resources, function, args)
+        return Task(self._namespace.name, rank, self.size, seed, self._resources, function, args)
 
     def _tables(self) -> list[tuple[LockTable, StripeLocks]]:
         return [(locks.policy, locks) for locks in map(_locks, self._resources.values())]
@@ -316,82 +310,8 @@ class Team:
             raise RuntimeError(f"this team was terminated and cannot {what}")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Task:
-    """What a worker has to know; under spawn it travels pickled, arrays as handles."""
-
-    namespace: str
-    rank: int
-    size: int
-    seed: list[int]
-    resources: Mapping[str, GlobalArray | Lock]
-    function: Callable[..., Any]
-    args: tuple[Any, ...]
-
-
-def _work(descriptor: int, task: _Task, restore: Callable[[], None] | None) -> None:
-    """Be a worker: run the function, report, leave."""
-    if restore is not None:
-        restore()  # the handlers that the parent has put aside for the run
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
-    signal.signal(signal.SIGTERM, _unwind)
-    faulthandler.enable(descriptor, all_threads=False)  # a crash says there where it was
-    namespace = Namespace.open(task.namespace)
-    namespace.sit(task.rank)
-    use_namespace(namespace)
-    limit_threads(max(1, available_cpus() // task.size))
-    worker = Worker(namespace, task.rank, task.size, task.resources, task.seed)
-    enter_worker(worker)
-    barrier = Barrier(namespace)
-    try:
-        report = Report(task.function(worker, *task.args))
-        barrier.finish(task.rank)
-    except SystemExit as request:
-        if request.code in (None, 0):
-            report = Report()
-            barrier.finish(task.rank)
-        else:
-            report = _failed(request, barrier)
-    except BaseException as error:
-        report = _failed(error, barrier)
-    leftovers = []
-    namespace.put_back(task.rank)
-    for locks in _locks_to_leave(namespace):
-        locks.policy.settle(locks)
-        leftovers += locks.policy.evict(locks, task.rank.__eq__)
-    report = dataclasses.replace(report, leftovers=tuple(leftovers))
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            stream.flush()
-    namespace.stand_up(task.rank)
-    report.send(descriptor)
-
-
-def _locks_to_leave(namespace: Namespace) -> list[StripeLocks]:
-    """Return the locks that this worker has used; all that there are if it still holds something."""
-    if held() == 0:
-        return list(namespace.lock_words.values())
-    found = []
-    for name in namespace.known():
-        with contextlib.suppress(OSError, KeyError):
-            found.append(locksegment.attach(namespace, name)[1])
-    return found
-
-
-def _failed(error: BaseException, barrier: Barrier) -> Report:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the report is on its way; who waits is told after
-    report = Report.of_exception(error)
-    if not report.is_consequence:
-        barrier.fail()
-    return report
-
-
 def _locks(resource: GlobalArray | Lock) -> StripeLocks:
     return rows_of(resource).locks if isinstance(resource, GlobalArray) else resource.words
-
-
-def _unwind(number: int, frame: FrameType | None) -> None:
-    sys.exit(128 + number)
 
 
 def _inside(call: str) -> Worker:
@@ -437,56 +357,3 @@ def _check_picklable(function: Callable[..., Any], args: tuple[Any, ...], start:
             f"under start={start!r} the function and its arguments must pickle, but {error}; "
             "define the function at the top of a module, or use start='fork'"
         ) from None
-
-
-class _Joining:
-    """A parent that holds rows while its workers run: it waits for them, and says so.
-
-    Without this a worker that wants those rows would wait for ever; so it is a deadlock
-    that the worker can prove.
-    """
-
-    def __init__(self, namespace: Namespace) -> None:
-        self._slots, self._slot = namespace.slots, namespace.join() - 1
-        self._slots.begin_wait(self._slot, JOIN, 0)
-
-    def update(self, alive: Iterable[int]) -> None:
-        """Look which workers still run."""
-        self._slots.block_on(self._slot, sum(1 << rank for rank in alive))
-
-    def end(self) -> None:
-        """Wait no longer."""
-        self._slots.end_wait(self._slot)
-
-
-class _Bar:
-    """One progress bar for all workers, in the parent."""
-
-    def __init__(self, team: Team) -> None:
-        try:
-            from tqdm.auto import tqdm
-        except ImportError:
-            raise ModuleNotFoundError("progress=True needs tqdm: pip install 'py-dsm[progress]'") from None
-
-        class Bar(tqdm):  # type: ignore[misc]
-            monitor_interval = 0  # no thread of its own: the supervisor refreshes it
-
-        self._team = team
-        self._next = 0.0
-        self._bar = Bar(total=0)
-
-    def update(self, alive: Iterable[int] = ()) -> None:
-        """Read the workers' counts, ten times a second at most."""
-        if time.monotonic() < self._next:
-            return
-        self._next = time.monotonic() + _BAR_SECONDS
-        slots, ranks = self._team._namespace.slots, range(self._team.size)
-        self._bar.total = sum(slots.get(rank, Slot.TOTAL) for rank in ranks) or None
-        self._bar.n = sum(slots.get(rank, Slot.DONE) for rank in ranks)
-        self._bar.refresh()
-
-    def close(self) -> None:
-        """Show the last count and let the bar stand."""
-        self._next = 0.0
-        self.update()
-        self._bar.close()

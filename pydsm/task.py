@@ -1,0 +1,99 @@
+"""The worker's side of a run: sit down, call the function, report, leave."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import faulthandler
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from types import FrameType
+from typing import Any
+
+from pydsm.array import GlobalArray, use_namespace
+from pydsm.ipc.blas import limit_threads
+from pydsm.ipc.cpus import available_cpus
+from pydsm.native import StripeLocks, held
+from pydsm.supervise import Report
+from pydsm.sync import locksegment
+from pydsm.sync.barrier import Barrier
+from pydsm.sync.lock import Lock
+from pydsm.sync.namespace import Namespace
+from pydsm.worker import Worker, enter_worker
+
+__all__ = ["Task", "work"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Task:
+    """What a worker has to know; under spawn it travels pickled, arrays as handles."""
+
+    namespace: str
+    rank: int
+    size: int
+    seed: list[int]
+    resources: Mapping[str, GlobalArray | Lock]
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+
+
+def work(descriptor: int, task: Task, restore: Callable[[], None] | None) -> None:
+    """Be a worker: run the function, report, leave."""
+    if restore is not None:
+        restore()  # the handlers that the parent has put aside for the run
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
+    signal.signal(signal.SIGTERM, _unwind)
+    faulthandler.enable(descriptor, all_threads=False)  # a crash says there where it was
+    namespace = Namespace.open(task.namespace)
+    namespace.sit(task.rank)
+    use_namespace(namespace)
+    limit_threads(max(1, available_cpus() // task.size))
+    worker = Worker(namespace, task.rank, task.size, task.resources, task.seed)
+    enter_worker(worker)
+    barrier = Barrier(namespace)
+    try:
+        report = Report(task.function(worker, *task.args))
+        barrier.finish(task.rank)
+    except SystemExit as request:
+        if request.code in (None, 0):
+            report = Report()
+            barrier.finish(task.rank)
+        else:
+            report = _failed(request, barrier)
+    except BaseException as error:
+        report = _failed(error, barrier)
+    leftovers = []
+    namespace.put_back(task.rank)
+    for locks in _locks_to_leave(namespace):
+        locks.policy.settle(locks)
+        leftovers += locks.policy.evict(locks, task.rank.__eq__)
+    report = dataclasses.replace(report, leftovers=tuple(leftovers))
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    namespace.stand_up(task.rank)
+    report.send(descriptor)
+
+
+def _locks_to_leave(namespace: Namespace) -> list[StripeLocks]:
+    """Return the locks that this worker has used; all that there are if it still holds something."""
+    if held() == 0:
+        return list(namespace.lock_words.values())
+    found = []
+    for name in namespace.known():
+        with contextlib.suppress(OSError, KeyError):
+            found.append(locksegment.attach(namespace, name)[1])
+    return found
+
+
+def _failed(error: BaseException, barrier: Barrier) -> Report:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the report is on its way; who waits is told after
+    report = Report.of_exception(error)
+    if not report.is_consequence:
+        barrier.fail()
+    return report
+
+
+def _unwind(number: int, frame: FrameType | None) -> None:
+    sys.exit(128 + number)
