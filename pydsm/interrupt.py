@@ -54,8 +54,7 @@ class DeferredSignals:
             return
         self.restore()
         try:
-            if kind is None:  # a signal of the last moment
-                self.act()
+            self.act()  # on a signal of the last moment
         finally:
             os.close(self.reader)
             os.close(self._writer)
