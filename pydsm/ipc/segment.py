@@ -126,10 +126,7 @@ def create_file(path: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDAr
 
 def attach_file(path: str, shape: tuple[int, ...], dtype: np.dtype[Any], *, readonly: bool = False) -> NDArray[Any]:
     """Map an ordinary file that must hold such an array."""
-    try:  # a FIFO would wait for a writer
-        descriptor = os.open(path, (os.O_RDONLY if readonly else os.O_RDWR) | os.O_NONBLOCK | os.O_CLOEXEC)
-    except IsADirectoryError:
-        raise SegmentError(f"{path!r} is a directory") from None
+    descriptor = shm.open_path(path, readonly=readonly)
     try:
         return _map(descriptor, dtype, shape, readonly=readonly, name=path)
     finally:

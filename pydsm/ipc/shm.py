@@ -35,6 +35,7 @@ __all__ = [
     "listing",
     "new_file",
     "open_checked",
+    "open_path",
     "path_of",
     "status",
     "unlink",
@@ -45,6 +46,7 @@ MAPPINGS: Final = "the memory, address space or mappings (vm.max_map_count) of t
 _PRIVATE: Final = 0o600
 _SHARED: Final = 0o060
 _SMALL: Final = 1 << 20
+_MEMORY: Final = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM)
 _CGROUPS: Final = {  # where they are; the limit, the use, and in that the file cache, which the kernel gives back
     "": ("/sys/fs/cgroup", "memory.max", "memory.current", ("inactive_file", "active_file")),
@@ -138,8 +140,10 @@ def _head_rooms(enough: int) -> Iterator[int]:
             # A container shows its own cgroup at the root, whatever the path.
             for folder in (path, *map(str, PurePosixPath(path).parents)):
                 with contextlib.suppress(OSError, ValueError):  # "max", no limit, is a ValueError
-                    left = int(_read(f"{root}{folder}/{limit}")) - int(_read(f"{root}{folder}/{used}"))
-                    yield left if left >= enough else left + _sum_of(f"{root}{folder}/memory.stat", cache)
+                    allowed = int(_read(f"{root}{folder}/{limit}"))
+                    if allowed < _MEMORY:  # else there is none; and to count what is used is slow
+                        left = allowed - int(_read(f"{root}{folder}/{used}"))
+                        yield left if left >= enough else left + _sum_of(f"{root}{folder}/memory.stat", cache)
 
 
 def _sum_of(path: str, wanted: tuple[str, ...]) -> int:
@@ -175,16 +179,7 @@ def open_checked(name: str, *, readonly: bool = False, shared: bool = False) -> 
     SegmentError
         It is a link, no regular file, or belongs to another user.
     """
-    flags = os.O_RDONLY if readonly else os.O_RDWR
-    try:
-        descriptor = os.open(path_of(name), flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        explained = explain(error)
-        if explained is not error:
-            raise explained from None
-        raise SegmentError(f"{path_of(name)} cannot be opened: {error.strerror}") from None
+    descriptor = open_path(path_of(name), os.O_NOFOLLOW, readonly=readonly)
     try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode) or (found.st_uid != os.geteuid() and not (shared and _is_shared(found))):
@@ -194,6 +189,25 @@ def open_checked(name: str, *, readonly: bool = False, shared: bool = False) -> 
         os.close(descriptor)
         raise
     return descriptor
+
+
+def open_path(path: str, flags: int = 0, *, readonly: bool) -> int:
+    """Open an existing file, whatever it is, without waiting (a FIFO would wait for a writer).
+
+    Raises
+    ------
+    FileNotFoundError, SegmentError
+    """
+    flags |= os.O_RDONLY if readonly else os.O_RDWR
+    try:
+        return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        explained = explain(error)
+        if explained is not error:
+            raise explained from None
+        raise SegmentError(f"{path} cannot be opened: {error.strerror}") from None
 
 
 def _is_shared(found: os.stat_result) -> bool:

@@ -10,8 +10,9 @@ import numpy as np
 import posix_ipc
 import pytest
 
+import pydsm
 from pydsm.errors import SegmentError
-from pydsm.ipc import segment, shm
+from pydsm.ipc import catalog, segment, shm
 from pydsm.ipc.semaphore import Semaphore
 from tests.ipc.disks import new_name
 
@@ -164,3 +165,19 @@ def test_without_a_mode_nobody_else_may_attach_whatever_the_umask(made: Names) -
     for file in made.files:
         os.chown(f"/dev/shm/{file}", -1, GROUP)
     assert as_user(STRANGER, [GROUP], lambda: attach_both(made, shared=True)).startswith("SegmentError: ")
+
+
+def test_what_a_member_made_in_anothers_team_is_not_taken_back_while_that_lives() -> None:
+    own_group = os.getegid()
+    os.setegid(GROUP)
+    try:
+        with pydsm.Team(1, mode=0o660) as team:
+
+            def make_and_begin_anew() -> list[str]:
+                pydsm.create(f"{team.namespace}/B", 3, int)
+                return catalog.reclaim(team.namespace)  # as any program of that user does when it starts
+
+            assert as_user(STRANGER, [GROUP], make_and_begin_anew) == "[]"
+            assert pydsm.attach(f"{team.namespace}/B").tolist() == [0, 0, 0]
+    finally:
+        os.setegid(own_group)
