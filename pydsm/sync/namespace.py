@@ -115,6 +115,9 @@ class Namespace:
         except FileExistsError:
             file.close()
             raise NameExistsError(f"namespace {name!r} is in use by a living program") from None
+        except BaseException:
+            file.close()
+            raise
         return cls(name, file, table, creator=True)
 
     @classmethod

@@ -117,7 +117,7 @@ def roll_back(namespace: str, slot: int, attach: Callable[[int], NDArray[Any] | 
     armed = [table for table in segments.values() if table[_STATE]]
     for table in sorted(armed, key=lambda table: int(table[_STATE]), reverse=True):
         try:
-            for array_id, piece, copy in _read(table):
+            for array_id, piece, copy in list(_read(table)):  # all of it, or nothing
                 data = attach(array_id)
                 if data is not None:
                     piece.put_back(data, copy)
