@@ -59,7 +59,7 @@ def _reclaim(namespace: str, files: list[str]) -> list[str]:
     file = _open(namespace)
     if file is None:
         # The lock file is the first to appear and the last to go: the rest is nobody's.
-        return remove_names(files) if names.team_name(namespace) not in files else []
+        return [] if shm.exists(names.team_name(namespace)) else remove_names(files)
     try:
         if not file.prove_alone() or not file.has_name():
             return []
@@ -85,7 +85,7 @@ def _open(namespace: str) -> LockFile | None:
     """Open a lock file without taking part."""
     name = names.team_name(namespace)
     try:
-        return LockFile(shm.open_checked(name), name)
+        return LockFile(shm.open_checked(name, shared=True), name)
     except (FileNotFoundError, SegmentError):
         return None
 

@@ -81,7 +81,7 @@ class SlotTable:
     def who(self, slot: int) -> Participant:
         """Return who ran in the slot."""
         rank = self.get(slot, Slot.RANK)
-        return Participant(slot, self.get(slot, Slot.PID) >> 32, rank - 1 if rank else None)
+        return Participant(slot, self.get(slot, Slot.PID) >> 32, rank - 1 if 0 < rank <= MAX_SLOTS else None)
 
     def name(self, slot: int) -> str:
         """Return who runs in the slot, for people."""
