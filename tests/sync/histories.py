@@ -24,6 +24,8 @@ from typing import Any, NamedTuple
 import pydsm
 
 __all__ = [
+    "CELLS",
+    "Journal",
     "Operation",
     "Recorder",
     "counter",
@@ -36,6 +38,7 @@ __all__ = [
     "shortest_wrong_prefix",
     "use_pair",
     "use_row",
+    "value_of",
 ]
 
 Action = tuple[Any, ...]
@@ -75,6 +78,51 @@ class Recorder:
         responded = time.monotonic_ns()
         self.operations.append(Operation(self.process, invoked, responded, action, result))
         return result
+
+
+class Journal:
+    """A recorder whose operations outlive their process: each is a line of a shared array.
+
+    A line is: when invoked (0: not at all), what, with what, the result, when responded (0: never).
+    """
+
+    COLUMNS = 5
+
+    def __init__(self, lines: pydsm.GlobalArray) -> None:
+        self._lines = iter(lines)
+
+    def call(self, action: Action, function: Callable[..., Any], *args: Any) -> Any:
+        """Do what `function` does and write it down, as far as it comes; not if it raises."""
+        line = next(self._lines)
+        line[1:3] = _VERBS.index(action[0]), action[1] if len(action) > 1 else 0
+        line[0] = time.monotonic_ns()
+        try:
+            result = function(*args)
+        except BaseException:
+            line[0] = 0
+            raise
+        line[3] = result if isinstance(result, int) else _NO_NUMBER
+        line[4] = time.monotonic_ns()
+        return result
+
+    @staticmethod
+    def read(lines: pydsm.GlobalArray, process: int) -> list[Operation]:
+        """Return what a process wrote down."""
+        return [
+            Operation(
+                process,
+                invoked,
+                responded or None,
+                (_VERBS[verb],) if _VERBS[verb] == "read" else (_VERBS[verb], argument),
+                None if _VERBS[verb] == "write" or not responded else result,
+            )
+            for invoked, verb, argument, result, responded in lines.tolist()
+            if invoked
+        ]
+
+
+_VERBS = ("read", "write", "add", "swap")
+_NO_NUMBER = -1
 
 
 # -- the search ------------------------------------------------------------------
@@ -259,34 +307,32 @@ def use_row(
     A: pydsm.GlobalArray,
     row: int,
     action: Action,
-    timeout: float | None = None,
     *,
-    guard: int | None = None,
     pause: Callable[[], object] | None = None,
+    timeout: float | None = None,
+    **careful: bool,
 ) -> Any:
     """Do on a row what `register` does, in a region of it.
 
-    `guard` is the row to lock if not `row`; `pause` is called inside, when the old value was seen.
+    `pause` is called inside, before each element is written and behind the last one; `careful`
+    is for the region if it is exclusive.
     """
-    if guard is None:
-        guard = row
+    pause = pause or (lambda: None)
     if action[0] == "read":
-        with A.locked(guard, shared=True, timeout=timeout):
-            seen = _seen(A[row])
-            if pause is not None:
-                pause()
-                again = _seen(A[row])
-                return seen if again == seen else f"{seen}, then {again}"
-            return seen
-    with A.locked(guard, timeout=timeout):
-        old = _seen(A[row])
-        if pause is not None:
+        with A.locked(row, shared=True, timeout=timeout):
+            seen = value_of(A[row])
             pause()
+            again = value_of(A[row])
+            return seen if again == seen else f"{seen}, then {again}"
+    with A.locked(row, timeout=timeout, **careful):
+        old = value_of(A[row])
         if isinstance(old, str) and action[0] != "write":
             return old
         new, result = register(old, action)
         for cell in range(CELLS):
+            pause()
             A[row, cell] = new
+        pause()
         return result
 
 
@@ -301,7 +347,7 @@ def use_pair(A: pydsm.GlobalArray, B: pydsm.GlobalArray, row: int, action: Actio
         return int(a[0]), int(b[0])
 
 
-def _seen(cells: pydsm.GlobalArray) -> Any:
+def value_of(cells: pydsm.GlobalArray) -> Any:
     """Return the value of a row; a text that no register gives if its elements differ."""
     values = cells.tolist()
     return values[0] if len(set(values)) == 1 else f"torn {values}"

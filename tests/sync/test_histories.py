@@ -5,7 +5,7 @@ import functools
 import itertools
 import os
 import random
-from collections.abc import Callable
+import signal
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import pydsm
 from tests.sync.histories import (
     CELLS,
+    Journal,
     Operation,
     Recorder,
     counter,
@@ -27,10 +28,11 @@ from tests.sync.histories import (
     shortest_wrong_prefix,
     use_pair,
     use_row,
+    value_of,
 )
 
 LONG = os.environ.get("PYDSM_TORTURE") == "1"
-thoroughly = settings(max_examples=10_000 if LONG else 150)
+thoroughly = settings(max_examples=10_000 if LONG else 80)
 only_long = pytest.mark.skipif(not LONG, reason="PYDSM_TORTURE=1 runs the long form")
 
 
@@ -183,7 +185,7 @@ def any_operation(draw: st.DrawFn) -> Operation:
     return Operation(0, invoked, responded, action, result)
 
 
-@settings(max_examples=10_000 if LONG else 300)
+@settings(max_examples=10_000 if LONG else 200)
 @given(st.lists(any_operation(), max_size=5))
 def test_the_search_finds_an_order_exactly_if_trying_every_order_does(history: list[Operation]) -> None:
     order = find_order(history, register, 0)
@@ -318,7 +320,7 @@ def counting(draw: st.DrawFn) -> list[Operation]:
     ]
 
 
-@settings(max_examples=10_000 if LONG else 300)
+@settings(max_examples=10_000 if LONG else 200)
 @given(counting())
 def test_counting_is_right_exactly_if_the_search_finds_an_order(history: list[Operation]) -> None:
     assert counts_right(history) == (find_order(history, counter, 0) is not None)
@@ -419,26 +421,94 @@ def test_a_counter_under_a_named_lock_is_linearizable(size: int) -> None:
         assert counts_right(history)
 
 
+# -- real histories with deaths in them ------------------------------------------------------
+
+
+class Fuse:
+    """Kills this process when it is called for the n-th time."""
+
+    def __init__(self, calls: int) -> None:
+        self.calls = calls
+
+    def __call__(self) -> None:
+        self.calls -= 1
+        if self.calls < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def update_until_death(worker: pydsm.Worker, seed: int, count: int) -> None:
+    """Do random things to a row; all but rank 0 die in the middle of a swap."""
+    A, journal, dice = worker["A"], Journal(worker["log"][worker.rank]), random.Random(10 * seed + worker.rank)
+    last = dice.randrange(count) if worker.rank else count
+    worker.barrier()
+    for number in range(count):
+        new = 1000 + number * worker.size + worker.rank
+        action = ("swap", new) if number == last else random_action(dice, new)
+        pause = Fuse(dice.randrange(CELLS + 1)) if number == last else os.sched_yield
+        use = functools.partial(use_row, pause=pause, undo=True, recover=True)
+        with contextlib.suppress(pydsm.OwnerDiedError):  # a reader does not take over
+            journal.call(action, use, A, 0, action)
+
+
+def look_after_death(A: pydsm.GlobalArray, log: Recorder) -> None:
+    """Read what is there at the end, whoever died in it."""
+    with A.locked(0, recover=True):
+        log.call(("read",), value_of, A[0])
+
+
+@pytest.mark.parametrize("size", [2, 3, 4])
+def test_what_the_dead_were_in_the_middle_of_has_happened_or_has_not(size: int) -> None:
+    count = 40
+    for seed in range(500 if LONG else 5):
+        with pydsm.Team(size, on_death="continue") as team:
+            A, log = team.array("A", (1, CELLS), int), team.array("log", (size, count, Journal.COLUMNS), int)
+            ended = team.run(update_until_death, seed, count)
+            assert [isinstance(result, pydsm.WorkerDiedError) for result in ended] == [False] + [True] * (size - 1)
+            end = Recorder(-1)
+            look_after_death(A, end)
+            history = [*end.operations, *(one for rank in range(size) for one in Journal.read(log[rank], rank))]
+            assert sum(one.responded is None for one in history) == size - 1
+            assert find_order(history, register, 0) is not None, describe(history, register, 0)
+
+
+def die_half_way(worker: pydsm.Worker, undo: bool) -> None:
+    if worker.rank:
+        action = ("write", 5)
+        Journal(worker["log"][1]).call(
+            action, functools.partial(use_row, pause=Fuse(1), undo=undo), worker["A"], 0, action
+        )
+
+
+@pytest.mark.parametrize("undo", [False, True])
+def test_half_an_update_shows_exactly_if_it_is_not_undone(undo: bool) -> None:
+    with pydsm.Team(2, on_death="continue") as team:
+        A, log = team.array("A", (1, CELLS), int), team.array("log", (2, 1, Journal.COLUMNS), int)
+        team.run(die_half_way, undo)
+        end = Recorder(-1)
+        look_after_death(A, end)
+        history = [*end.operations, *Journal.read(log[1], 1)]
+        assert [(one.action[0], one.responded is None) for one in history] == [("read", False), ("write", True)]
+        assert (find_order(history, register, 0) is not None) == undo
+
+
 # -- without the right lock it is noticed ------------------------------------------------------
 
 
 def add_under(worker: pydsm.Worker, guards: list[int | None], tries: int) -> list[Operation]:
     """Add to row 0 with both workers between reading and writing at the same time."""
     A, log, guard = worker["A"], Recorder(worker.rank), guards[worker.rank]
+
+    def add() -> int:
+        with contextlib.nullcontext() if guard is None else A.locked(guard):
+            old = int(A[0, 0])
+            worker.barrier()
+            A[0] = old + 1
+            return old + 1
+
     for _ in range(tries):
         worker.barrier()
-        if guard is None:
-            log.call(("add", 1), add_without_lock, A, worker.barrier)
-        else:
-            log.call(("add", 1), functools.partial(use_row, guard=guard, pause=worker.barrier), A, 0, ("add", 1))
+        log.call(("add", 1), add)
     return log.operations
-
-
-def add_without_lock(A: pydsm.GlobalArray, pause: Callable[[], None]) -> int:
-    old = int(A[0, 0])
-    pause()
-    A[0] = old + 1
-    return old + 1
 
 
 @pytest.mark.parametrize(
@@ -467,11 +537,15 @@ def look_at_half_a_write(worker: pydsm.Worker) -> list[Operation]:
             worker.barrier()
             A[0, 1:] = 5
 
+    def read() -> Any:
+        with A.locked(1, shared=True):
+            return value_of(A[0])
+
     if worker.rank == 0:
         log.call(("write", 5), write)
     else:
         worker.barrier()
-        log.call(("read",), functools.partial(use_row, guard=1), A, 0, ("read",))
+        log.call(("read",), read)
         worker.barrier()
     return log.operations
 
