@@ -445,3 +445,17 @@ def test_where_python_may_lose_a_region_a_dropped_one_is_left(A: pydsm.GlobalArr
         assert is_free(A)
     finally:
         native_region.set_leave_dropped(before)
+
+
+def test_who_only_polls_learns_of_a_death_too(A: pydsm.GlobalArray) -> None:
+    scribble_and_die(A, 3)
+    with pytest.raises(pydsm.OwnerDiedError), A.locked(3, timeout=0):
+        pass
+
+    def share() -> None:
+        with A.locked(4, shared=True):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    in_child(share)
+    with A.locked(4, timeout=0):
+        pass

@@ -748,7 +748,7 @@ cdef class Region:
         """Who died inside the rows that this region has taken over; empty unless ``recover=True``."""
         cdef StripeLocks locks = self.rows.locks
         cdef Py_ssize_t position
-        if not self.entered or not locks.unusual:
+        if not self.recover or not self.entered or not locks.unusual:
             return []
         words = {locks.taken_over(self.stripe(position)): None for position in range(self.stop - self.start)}
         return [locks.policy.name_of_dead(word) for word in words if word]

@@ -114,7 +114,7 @@ class LockTable(LockWords):
         """
         namespace, slots, slot = self.namespace, self.namespace.slots, me - 1
         started = time.monotonic()
-        pause, parks, suspicion = _FIRST_PARK, 0, None
+        pause, parks, suspicion, final = _FIRST_PARK, 0, None, False
         look_at = started + pause
         kind = SHARED if shared else RECOVERING if recover else EXCLUSIVE
         outer = slots.begin_wait(slot, kind, self.array_id << 32 | stripe, nested=waits() > 1)
@@ -125,9 +125,12 @@ class LockTable(LockWords):
                     return
                 now = time.monotonic()
                 left = math.inf if deadline is None else deadline - now
-                if left <= 0:
-                    raise self._timeout(owner, locks, stripe, me)
                 blockers = self._blockers(locks, stripe, me, shared)
+                if left <= 0:
+                    if final or not self._bury_dead(blockers):
+                        raise self._timeout(owner, locks, stripe, me)
+                    final = True  # one more try: who only ever polls has to learn of a death, too
+                    continue
                 slots.block_on(slot, blockers)
                 if now >= look_at:  # however often it is woken in vain
                     pause = min(2 * pause, _LAST_PARK)
@@ -145,10 +148,12 @@ class LockTable(LockWords):
             self._words.add(Total.WAITED_NS, int((time.monotonic() - started) * 1e9))
             self.settle(locks)
 
-    def _bury_dead(self, blockers: int) -> None:
-        for blocker in bits_of(blockers):
-            if not self.namespace.is_alive(blocker):
-                self.namespace.bury(blocker)  # or somebody else is at it
+    def _bury_dead(self, blockers: int) -> bool:
+        """Bury those who are dead, unless somebody else is at it; say whether there are any."""
+        dead = [blocker for blocker in bits_of(blockers) if not self.namespace.is_alive(blocker)]
+        for blocker in dead:
+            self.namespace.bury(blocker)
+        return bool(dead)
 
     def wake(self, locks: StripeLocks, stripe: int, me: int) -> None:
         """Wake one exclusive waiter for the stripe, or all its shared ones.
@@ -174,7 +179,8 @@ class LockTable(LockWords):
         sharing = [slot for slot in waiters if slots.get(slot, Slot.KIND) == SHARED]
         for slot in waiters if waiters and waiters[0] not in sharing else sharing:
             if not self.namespace.is_alive(slot):
-                locks.withdraw(stripe, slot + 1)  # it died in its sleep: the next one's turn
+                if slot != holder - 1:  # its burial has to see that it never got in
+                    locks.withdraw(stripe, slot + 1)  # it died in its sleep: the next one's turn
                 continue
             self.namespace.wake(slot)
             if slot not in sharing:

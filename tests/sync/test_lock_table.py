@@ -153,7 +153,8 @@ class Model:
                 return refusal
         if region.undo:
             self.records.append(Record(region, [self.elements(part).copy() for part in region.parts]))
-        return sorted({self.held[stripe][region.who].taken_over or "" for stripe in taken} - {""})
+        found = {self.held[stripe][region.who].taken_over or "" for stripe in taken} - {""}
+        return sorted(found) if region.recover else []
 
     def take_all(self, region: Region, name: str, stripes: list[Stripe], taken: list[Stripe]) -> Refusal | None:
         for stripe in stripes:
