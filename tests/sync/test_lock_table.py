@@ -111,6 +111,7 @@ class Model:
         self.names = names  # of the participants, by rank
         self.held: dict[Stripe, dict[int, Hold]] = {}
         self.abandoned: dict[Stripe, str] = {}
+        self.is_dead: Callable[[int], bool] = lambda who: False
         self.claims: dict[Stripe, int] = {}  # who died waiting for the sharers of a stripe to leave
         self.records: list[Record] = []
         self.contents = {name: np.zeros((rows, COLUMNS), int) for name, (rows, _) in SHAPES.items()}
@@ -159,8 +160,12 @@ class Model:
     def take_all(self, region: Region, name: str, stripes: list[Stripe], taken: list[Stripe]) -> Refusal | None:
         for stripe in stripes:
             refusal = self.refusal(region, stripe)
+            if refusal is not None and refusal.kind == "timeout":
+                self.contended[name] += 1
+                for who in filter(self.is_dead, self.in_the_way(region, stripe)):
+                    self.bury(who)
+                refusal = self.refusal(region, stripe)
             if refusal is not None:
-                self.contended[name] += refusal.kind == "timeout"
                 return refusal
             self.take(region, stripe)
             taken.append(stripe)
@@ -178,6 +183,12 @@ class Model:
         if stripe in self.claims or (holds and not (region.shared and self.admits_sharers(holds))):
             return Refusal("timeout", stripe[0], self.rows(stripe), self.holders(stripe))
         return None
+
+    def in_the_way(self, region: Region, stripe: Stripe) -> list[int]:
+        first, _ = self.word(stripe)
+        if first and first - 1 != region.who:
+            return [first - 1]
+        return [] if region.shared else [who for who in self.held.get(stripe, {}) if who != region.who]
 
     def admits_sharers(self, holds: dict[int, Hold]) -> bool:
         return not any(hold.exclusive for hold in holds.values())
@@ -546,6 +557,7 @@ class LockTable(RuleBasedStateMachine):
         self.team.lock(LOCK)
         self.seats = [self.seat(self.team, rank, self.regions) for rank in range(SIZE)]
         self.model = self.model_class([seat.name for seat in self.seats])
+        self.model.is_dead = lambda who: self.seats[who].is_dead
 
     def teardown(self) -> None:
         for seat in self.seats:
@@ -709,8 +721,8 @@ class Processes(Immortals):
 class Mortals(LockTable):
     """Processes that take over, undo, fail and die.
 
-    The dead hold what they held until they are buried: by who waits for it, or by who takes
-    their place.
+    The dead hold what they held until they are buried: by who wants it, or by who takes their
+    place.
     """
 
     seat = ProcessSeat
