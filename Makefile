@@ -4,7 +4,7 @@ BIN := .venv/bin
 NATIVE := setup.py pyproject.toml $(wildcard pydsm/native/*.pyx pydsm/native/*.h)
 SOURCES := $(NATIVE) $(shell find pydsm -name '*.py')
 
-.PHONY: demo test check examples bench clean
+.PHONY: demo test torture bench clean
 
 demo: .venv/installed          ## set up and run the examples
 	@set -e; for script in examples/*.py; do $(BIN)/python $$script; done
@@ -15,6 +15,11 @@ test: .venv/developer          ## set up and pass every check and test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest
+
+torture: .venv/developer       ## the long form of the tests of deaths and faults: an hour or so
+	$(BIN)/pip install --quiet '.[bench]'
+	$(BIN)/python -m tests.torture --kills 10000 --peers
+	PYDSM_TORTURE=1 $(BIN)/python -m pytest --timeout 7200 tests/crash tests/ipc tests/sync
 
 bench: .venv/developer         ## measure beside the peers; writes docs/benchmarks.md
 	$(BIN)/pip install --quiet '.[bench]'

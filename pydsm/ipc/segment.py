@@ -15,6 +15,7 @@ What is left is a file that shrinks later: see `shm`.
 
 from __future__ import annotations
 
+import errno
 import functools
 import math
 import os
@@ -106,22 +107,44 @@ def attach(
 
 
 def create_file(path: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Map an ordinary file: a new one zeroed, an existing one with what it holds."""
-    size, footer = _layout(shape, dtype)
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
+    """Map an ordinary file: a new one zeroed, an existing one with what it holds.
+
+    A new one appears only when it is complete, where its file system can make files
+    without a name.
+    """
+    if os.path.lexists(path):
         return attach_file(path, shape, dtype)
+    size, footer = _layout(shape, dtype)
+    folder = os.path.dirname(path)
     try:
-        os.posix_fallocate(descriptor, 0, size + _FOOTER)
-        return _fill(descriptor, b"", size, footer)
-    except BaseException as error:
-        os.unlink(path)
-        if isinstance(error, OSError):
-            raise shm.explain(error, size, os.path.dirname(path)) from None
-        raise
-    finally:
-        os.close(descriptor)
+        descriptor, is_named = _new_file(path, folder)
+        try:
+            os.posix_fallocate(descriptor, 0, size + _FOOTER)
+            array = _fill(descriptor, b"", size, footer)
+            if not is_named:
+                os.link(f"/proc/self/fd/{descriptor}", path, src_dir_fd=descriptor, follow_symlinks=True)
+        except BaseException:
+            if is_named:
+                os.unlink(path)
+            raise
+        finally:
+            os.close(descriptor)
+    except FileExistsError:  # somebody was faster
+        return attach_file(path, shape, dtype)
+    except OSError as error:
+        raise shm.explain(error, size, folder) from None
+    return array
+
+
+def _new_file(path: str, folder: str) -> tuple[int, bool]:
+    """Return the descriptor of a new file, and whether it has its name yet."""
+    flags = os.O_RDWR | os.O_CLOEXEC
+    try:
+        return os.open(folder, flags | os.O_TMPFILE, 0o600), False
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+            raise
+    return os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600), True
 
 
 def attach_file(path: str, shape: tuple[int, ...], dtype: np.dtype[Any], *, readonly: bool = False) -> NDArray[Any]:
