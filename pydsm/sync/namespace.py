@@ -199,10 +199,15 @@ class Namespace:
         for slot in slots:
             if self._take(slot):
                 return slot
-        for slot in slots:
-            self.bury(slot)
-            if self._take(slot):
-                return slot
+        for _ in range(_PATIENCE):
+            dead = [slot for slot in slots if not self.is_alive(slot)]
+            for slot in dead:
+                self.bury(slot)
+                if self._take(slot):
+                    return slot
+            if not dead:
+                break
+            time.sleep(_BURIAL_SECONDS)  # another newcomer buries
         raise RuntimeError(f"all {MAX_SLOTS} slots of namespace {self.name!r} are taken: fewer threads may lock")
 
     def _take(self, slot: int) -> bool:
