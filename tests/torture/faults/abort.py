@@ -155,7 +155,7 @@ def _in_compute(worker: pydsm.Worker, is_victim: bool) -> None:
         numbers.sum()
 
 
-_HOLDING = ("a region", "a region with undo", "a region that others take over")
+_HOLDING = ("a region", "a region with undo")
 _PHASES = {
     "a region": _in_region,
     "a region with undo": _in_undo,
