@@ -38,6 +38,7 @@ __all__ = ["LockStatistics", "LockTable", "deadline_of"]
 _SPINS: Final = 40  # about a microsecond
 _FIRST_PARK: Final = 0.02
 _LAST_PARK: Final = 0.1
+_BURIAL_PARK: Final = 0.001  # until the next look, while another process buries
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,8 @@ class LockTable(LockWords):
                 if now >= look_at:  # however often it is woken in vain
                     pause = min(2 * pause, _LAST_PARK)
                     look_at = now + pause
-                    self._bury_dead(blockers)
+                    if self._bury_dead(blockers):
+                        look_at = now + _BURIAL_PARK
                     if suspicion is None or not suspicion.stands(slots):
                         suspicion = deadlock.suspect(slots, slot)
                     elif suspicion.is_proven(slots) and suspicion.victim(slots) == slot:

@@ -40,6 +40,7 @@ __all__ = ["Namespace", "default_name"]
 _WORD: Final = np.dtype(np.uint64)
 _BURIAL_SECONDS: Final = 0.001  # until the next look, while another process buries
 _PATIENCE: Final = 1000
+_HANDFUL: Final = 8
 _PRIVATE: Final = 0o600
 _spaces = itertools.count(1)
 _open: weakref.WeakValueDictionary[str, Namespace] = weakref.WeakValueDictionary()
@@ -201,8 +202,9 @@ class Namespace:
                 return slot
         for _ in range(_PATIENCE):
             dead = [slot for slot in slots if not self.is_alive(slot)]
-            for slot in dead:
+            for slot in dead[:_HANDFUL]:  # some for the newcomers after this one
                 self.bury(slot)
+            for slot in dead:
                 if self._take(slot):
                     return slot
             if not dead:
