@@ -44,7 +44,7 @@ def main() -> int:
         accounts[:] = 100
         results = team.run(transfer, args.transfers)
         for rank, result in enumerate(results):
-            print(f"worker {rank}: {done[rank]} transfers, {'survived' if result is None else result}")
+            print(f"worker {rank}: {done[rank]} transfers, {'survived' if result is None else 'killed'}")
         expected = [args.transfers // 2 if rank % 2 else args.transfers for rank in range(args.workers)]
         right = accounts.sum() == 100 * args.accounts and np.array_equal(done, expected)
 

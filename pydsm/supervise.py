@@ -176,8 +176,12 @@ class Supervisor:
         if not fatal and not any(outcome.report for outcome in self._outcomes):
             fatal = self._outcomes  # nobody survived to go on
         if fatal:
-            failure = min(fatal, key=Outcome.weight).failure()
+            first = min(fatal, key=Outcome.weight)
+            failure = first.failure()
             assert failure is not None
+            for death in self._outcomes:  # that the team went on after, and that may be the cause
+                if death.report is None and death is not first and not death.was_stopped:
+                    failure.add_note(str(death.failure()))
             raise failure
         self._outcomes.sort(key=lambda outcome: outcome.rank)
         results = [outcome.report.result if outcome.report else outcome.failure() for outcome in self._outcomes]

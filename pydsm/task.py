@@ -55,6 +55,8 @@ def work(descriptor: int, task: Task, restore: Callable[[], None] | None) -> Non
     try:
         report = Report(task.function(worker, *task.args))
         barrier.finish(task.rank)
+    except _Terminated:
+        _die_of_sigterm()
     except SystemExit as request:
         if request.code in (None, 0):
             report = Report()
@@ -95,5 +97,17 @@ def _failed(error: BaseException, barrier: Barrier) -> Report:
     return report
 
 
+class _Terminated(SystemExit):
+    """SIGTERM came: leave all blocks, then die of it."""
+
+
+def _die_of_sigterm() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.raise_signal(signal.SIGTERM)
+
+
 def _unwind(number: int, frame: FrameType | None) -> None:
-    sys.exit(128 + number)
+    raise _Terminated(128 + number)

@@ -99,9 +99,10 @@ class Team:
         if memory not in MEMORIES:
             raise ValueError(f"memory is one of {', '.join(MEMORIES)}, not {memory!r}")
         if on_death not in get_args(OnDeath):
-            raise ValueError(f"on_death is one of {', '.join(get_args(OnDeath))}, not {on_death!r}")
+            raise ValueError(f"on_death is one of {', '.join(map(repr, get_args(OnDeath)))}, not {on_death!r}")
         if mode not in (0o600, 0o660):
-            raise ValueError(f"mode is 0o600 (private) or 0o660 (for the group), not {mode!r}")
+            shown = oct(mode) if isinstance(mode, int) else repr(mode)
+            raise ValueError(f"mode is 0o600 (private) or 0o660 (for the group), not {shown}")
         self.start: StartMethod = start
         self.on_death: OnDeath = on_death
         self._seed = int.from_bytes(os.urandom(7), "little") if seed is None else _exact_seed(seed)

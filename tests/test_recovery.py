@@ -423,7 +423,7 @@ def test_a_stopped_holder_is_not_dead(A: pydsm.GlobalArray) -> None:
 
 
 def test_a_wrong_choice_for_deaths_lists_the_right_ones() -> None:
-    with pytest.raises(ValueError, match="abort, continue"):
+    with pytest.raises(ValueError, match="'abort', 'continue'"):
         pydsm.Team(1, on_death="ignore")  # type: ignore[arg-type]
 
 
@@ -459,3 +459,39 @@ def test_who_only_polls_learns_of_a_death_too(A: pydsm.GlobalArray) -> None:
     in_child(share)
     with A.locked(4, timeout=0):
         pass
+
+
+def test_sigterm_from_outside_is_a_death_after_the_blocks_are_left() -> None:
+    def work(worker: pydsm.Worker) -> str:
+        A = worker["A"]
+        if worker.rank == 0:
+            with A.locked(0, undo=True):
+                A[0] = 5
+                os.kill(os.getpid(), signal.SIGTERM)
+        worker.barrier()
+        with A.locked(0):
+            return f"found {A[0]}"
+
+    with pydsm.Team(2, on_death="continue") as team:
+        team.array("A", 1, int)
+        dead, survivor = team.run(work)
+        assert (dead.exitcode, dead.held, survivor) == (-signal.SIGTERM, [], "found 0")
+        team.on_death = "abort"
+        with pytest.raises(pydsm.WorkerDiedError, match="worker 0 was killed by SIGTERM"):
+            team.run(work)
+
+
+def test_a_death_that_others_stumble_over_is_a_note_of_their_error() -> None:
+    def work(worker: pydsm.Worker) -> None:
+        if worker.rank == 0:
+            with worker["A"].locked(0):
+                ctypes.string_at(0)
+        worker.barrier()
+        with worker["A"].locked(0):
+            pass
+
+    with pydsm.Team(2, on_death="continue") as team:
+        team.array("A", 1, int)
+        with pytest.raises(pydsm.WorkerError, match="OwnerDiedError") as caught:
+            team.run(work)
+        assert "SIGSEGV" in caught.value.__notes__[0]

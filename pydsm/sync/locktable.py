@@ -201,8 +201,8 @@ class LockTable(LockWords):
         assert dead is not None
         rows = self.what_is(stripe)
         raise OwnerDiedError(
-            f"{owner!r} cannot be had: {dead} died holding {rows}; what it was writing may be half done, "
-            "enter with recover=True to take over",
+            f"{owner!r} cannot be had: {dead} died holding {rows}; what it changed without undo=True may be "
+            "half done; recover=True takes over",
             name=self.name,
             rows=rows,
             holder=str(dead),
@@ -230,7 +230,10 @@ class LockTable(LockWords):
         holding = self._holding(locks, stripe)
         if shared is not None:
             holding &= locks.sharers(stripe) if shared else ~locks.sharers(stripe)
-        return [self.namespace.slots.name(slot) for slot in bits_of(holding)]
+        return [
+            self.namespace.slots.name(slot) + ("" if self.namespace.is_alive(slot) else ", dead")
+            for slot in bits_of(holding)
+        ]
 
     def settle(self, locks: StripeLocks) -> None:
         """Add this process's counts to the array's totals."""
