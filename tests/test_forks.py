@@ -271,6 +271,7 @@ def test_a_run_does_not_wait_for_children_of_its_workers(team: pydsm.Team) -> No
 
     def work(worker: pydsm.Worker) -> int:
         if os.fork() == 0:
+            signal.alarm(20)
             os.close(go)
             os.read(until, 1)
             os._exit(0)
@@ -278,8 +279,9 @@ def test_a_run_does_not_wait_for_children_of_its_workers(team: pydsm.Team) -> No
 
     assert team.run(work) == [0, 1]
     assert team.run(lambda worker: worker.rank) == [0, 1]
-    os.close(go)
     os.close(until)
+    os.write(go, b"xx")  # a broken pipe if they had ended by now
+    os.close(go)
 
 
 def test_a_dead_worker_is_buried_though_a_child_of_its_lives(monkeypatch: pytest.MonkeyPatch) -> None:

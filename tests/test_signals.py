@@ -212,11 +212,16 @@ def test_an_interrupt_that_the_kernel_gives_to_another_thread_ends_the_run(team:
         until(lambda: sys._current_frames()[main].f_code.co_name == "select")
         signal.pthread_kill(threading.get_ident(), signal.SIGINT)
 
+    def work(worker: pydsm.Worker) -> None:
+        time.sleep(20)
+        worker["A"][worker.rank] = 1  # the run went on to its end
+
     thread = threading.Thread(target=interrupt)
     thread.start()
     with pytest.raises(KeyboardInterrupt):
-        team.run(lambda worker: time.sleep(20))
+        team.run(work)
     thread.join()
+    assert team["A"].tolist() == [0] * 4
 
 
 def test_a_handler_that_returns_is_called_each_time_and_the_run_goes_on(team: pydsm.Team) -> None:

@@ -108,7 +108,8 @@ def test_a_stripe_is_just_free_only_of_who_still_waited_for_it(
 
 
 @pytest.mark.parametrize("recover", [False, True])
-def test_who_dies_waiting_for_sharers_leaves_the_row_as_it_was(A: pydsm.GlobalArray, recover: bool) -> None:
+@pytest.mark.parametrize("left", ["before", "after"])
+def test_who_dies_waiting_for_sharers_leaves_the_row_as_it_was(A: pydsm.GlobalArray, left: str, recover: bool) -> None:
     slots, locks = A._table.namespace.slots, A.locked(0).locks
     with Holder(A.locked(0, shared=True)) as sharer:
         if recover:
@@ -123,9 +124,11 @@ def test_who_dies_waiting_for_sharers_leaves_the_row_as_it_was(A: pydsm.GlobalAr
         assert locks.holder(0) == A._table.waiting()[0] + 1  # newcomers stand back
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
+        if left == "before":  # who leaves sees that the waiter is dead, and takes nothing from its burial
+            sharer.leave.set()
+            sharer.thread.join()
         A._table.namespace.bury_all()
         assert [who.pid for who in A._table.abandoned().values()] == [pid] * recover
-        sharer.leave.set()
     with A.locked(0, recover=recover, timeout=20):
         pass
 
