@@ -121,7 +121,7 @@ def roll_back(namespace: str, slot: int, attach: Callable[[int], NDArray[Any] | 
                 data = attach(array_id)
                 if data is not None:
                     piece.put_back(data, copy)
-        except (ValueError, TypeError, IndexError, OverflowError, MemoryError):
+        except (ValueError, TypeError, IndexError, OverflowError):
             pass  # a damaged record: the rows are abandoned as they are
         table[_STATE] = 0
     catalog.remove_names(list(segments))
@@ -193,7 +193,7 @@ def _read(table: NDArray[Any]) -> Iterator[tuple[int, _Piece, NDArray[Any]]]:
     place = _FIRST
     for _ in range(int(table[_PIECES])):
         array_id, offset, itemsize, ndim, count = table[place : place + 5].tolist()
-        if itemsize < 1 or not 0 <= ndim <= _MAX_AXES or count < _ALL:
+        if not 0 < itemsize <= table.nbytes or not 0 <= ndim <= _MAX_AXES or count < _ALL:
             raise ValueError("this is no undo record")
         place += 5
         shape, strides = table[place : place + ndim].tolist(), table[place + ndim : place + 2 * ndim].tolist()
