@@ -25,7 +25,8 @@ class DeferredSignals:
     def __init__(self) -> None:
         self.reader = -1
         self._writer = -1
-        self._before: dict[int, Any] = {}
+        self._before: dict[int, Any] = {}  # what to call
+        self._replaced: dict[int, Any] = {}  # what to put back
         self._noted: list[int] = []
         self._wakeup = -1
 
@@ -40,7 +41,7 @@ class DeferredSignals:
             self._wakeup = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
             for number, handler in handlers.items():
                 if callable(handler):
-                    self._before[number] = handler
+                    self._before[number] = self._replaced[number] = handler
                     signal.signal(number, self._note)
         except BaseException:
             self.__exit__(RuntimeError, None, None)
@@ -52,20 +53,31 @@ class DeferredSignals:
     ) -> None:
         if self.reader < 0:
             return
-        self.restore()
         try:
+            self._restore_all()
             self.act()  # on a signal of the last moment
         finally:
             os.close(self.reader)
             os.close(self._writer)
             self.reader = -1
 
+    def _restore_all(self) -> None:
+        """Put all handlers back, though one that is back already may raise in the middle of it."""
+        try:
+            self.restore()
+        except BaseException:
+            self._restore_all()
+            raise
+
     def restore(self) -> None:
         """Put the handlers back; also for a forked child, whose signals are its own."""
         if self.reader >= 0:
             signal.set_wakeup_fd(self._wakeup)
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        while self._replaced:
+            number, handler = next(iter(self._replaced.items()))
+            if signal.getsignal(number) == self._note:  # else somebody has set another one meanwhile
+                signal.signal(number, handler)
+            self._replaced.pop(number, None)
 
     def act(self) -> None:
         """Call the handlers of the signals that came."""

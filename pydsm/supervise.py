@@ -151,9 +151,14 @@ class Supervisor:
 
     def add(self, rank: int, child: Child, pipe: int) -> None:
         """Watch a worker that was just started."""
-        os.set_blocking(pipe, False)
-        self._selector.register(child.sentinel, selectors.EVENT_READ, (rank, True))
-        self._selector.register(pipe, selectors.EVENT_READ, (rank, False))
+        try:
+            os.set_blocking(pipe, False)
+            self._selector.register(child.sentinel, selectors.EVENT_READ, (rank, True))
+            self._selector.register(pipe, selectors.EVENT_READ, (rank, False))
+        except BaseException:  # nobody may run unwatched
+            child.send(signal.SIGKILL)
+            child.reap()
+            raise
         self._children[rank], self._pipes[rank], self._data[rank] = child, pipe, bytearray()
 
     def wait(self) -> tuple[list[Any], list[str]]:

@@ -23,16 +23,15 @@ A forked child inherits the parent's description and with it the parent's locks;
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import stat
 import struct
 import threading
-from collections.abc import Iterator
 from typing import Final
 
 from pydsm.ipc import shm
+from pydsm.native import ByteLock
 
 __all__ = ["LockFile"]
 
@@ -49,7 +48,7 @@ class LockFile:
     def __init__(self, descriptor: int, name: str) -> None:
         self.descriptor = descriptor
         self.name = name
-        self._creating = threading.RLock()
+        self._creating, self._burying = threading.RLock(), threading.RLock()
 
     @classmethod
     def born_locked(cls, descriptor: int, name: str) -> LockFile:
@@ -76,7 +75,7 @@ class LockFile:
     def reopen(self) -> None:
         """Get a description of one's own, in a child that inherited its parent's."""
         inherited, self.descriptor = self.descriptor, -1
-        self._creating = threading.RLock()
+        self._creating, self._burying = threading.RLock(), threading.RLock()
         try:
             own = os.open(f"/proc/self/fd/{inherited}", os.O_RDWR | os.O_CLOEXEC)
         finally:
@@ -125,25 +124,17 @@ class LockFile:
         """Say whether no other process takes part; if so, nobody can begin to until `close`."""
         return self._lock(fcntl.F_WRLCK, *_WHOLE)
 
-    @contextlib.contextmanager
-    def creating(self) -> Iterator[None]:
-        """Be the only one in the namespace who makes or removes names."""
-        with self._creating:
-            try:
-                self._lock(fcntl.F_WRLCK, _CREATE, 1, wait=True)
-                yield
-            finally:
-                self._lock(fcntl.F_UNLCK, _CREATE, 1)
+    def creating(self) -> ByteLock:
+        """Be the only one in the namespace who makes or removes names, inside ``with``."""
+        return ByteLock(self.descriptor, _CREATE, self._creating, wait=True)
 
-    @contextlib.contextmanager
-    def burying(self) -> Iterator[bool]:
-        """Be the only process that puts right what a dead one left, if no other one is at it."""
-        mine = self._lock(fcntl.F_WRLCK, _BURY, 1)
-        try:
-            yield mine
-        finally:
-            if mine:
-                self._lock(fcntl.F_UNLCK, _BURY, 1)
+    def burying(self) -> ByteLock:
+        """Be the only one who puts right what a dead one left, if no other process is at it."""
+        return ByteLock(self.descriptor, _BURY, self._burying, wait=False)
+
+    def holding_slot(self, slot: int) -> ByteLock:
+        """Be the one in a slot, if it is nobody's, inside ``with``."""
+        return ByteLock(self.descriptor, slot, self._burying, wait=False)
 
     def _lock(self, kind: int, start: int, length: int, *, wait: bool = False) -> bool:
         request = struct.pack(_FLOCK, kind, os.SEEK_SET, start, length, 0)

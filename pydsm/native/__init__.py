@@ -13,9 +13,10 @@ from pydsm.native.region import (
     waits,
 )
 from pydsm.native.undo import UndoRecord
-from pydsm.native.words import Words, die_with_parent, fence, hold_signals, restore_signals
+from pydsm.native.words import ByteLock, Words, die_with_parent, fence, hold_signals, restore_signals
 
 __all__ = [
+    "ByteLock",
     "Region",
     "RegionGroup",
     "Rows",

@@ -855,7 +855,7 @@ cdef class RegionGroup:
             self.give(self.ordered, kind is not None)
 
     def __del__(self):
-        if leave_dropped and self.entered:           # as a region
+        if leave_dropped and self.entered and (not self.ordered or (<Region> self.ordered[0]).thread == dsm_thread()):
             self.__exit__(RuntimeError, None, None)
 
     @property

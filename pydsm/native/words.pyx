@@ -2,7 +2,22 @@
 """64-bit atomic words in shared memory."""
 
 cimport numpy as cnp
+from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport uint64_t
+
+cdef extern from "<fcntl.h>" nogil:
+    """
+    /* Lock or unlock one byte for this open file description; 0 or errno. */
+    static int dsm_lock_byte(int descriptor, int kind, long long byte, int wait) {
+        struct flock request = {.l_type = kind, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+        return fcntl(descriptor, wait ? F_OFD_SETLKW : F_OFD_SETLK, &request) ? errno : 0;
+    }
+    """
+    int dsm_lock_byte(int descriptor, int kind, long long byte, int wait)
+    enum: F_WRLCK, F_UNLCK
+
+cdef extern from "<errno.h>":
+    enum: EINTR, EAGAIN, EACCES
 
 cdef extern from "atomic.h" nogil:
     uint64_t dsm_load(const uint64_t *p)
@@ -39,6 +54,55 @@ def restore_signals():
 def die_with_parent(int signal):
     """Let the kernel send this process a signal when the thread that forked it ends."""
     dsm_die_with_parent(signal)
+
+
+cdef class ByteLock:
+    """An exclusive kernel lock on one byte of a file, held inside ``with``.
+
+    Native, so that no signal's handler can come between the lock and the block, nor keep
+    the lock from being given back.
+
+    Parameters
+    ----------
+    descriptor : int
+    byte : int
+    guard : threading.RLock
+        Keeps this process's other threads out, whom the kernel does not.
+    wait : bool
+        Wait until others have given it back; else ``as`` says whether it was had.
+    """
+
+    cdef int descriptor
+    cdef long long byte
+    cdef object guard
+    cdef bint wait, mine
+
+    def __cinit__(self, int descriptor, long long byte, guard, *, bint wait):
+        self.descriptor, self.byte, self.guard, self.wait = descriptor, byte, guard, wait
+
+    def __enter__(self):
+        cdef int problem
+        self.guard.acquire()
+        try:
+            while True:
+                with nogil:
+                    problem = dsm_lock_byte(self.descriptor, F_WRLCK, self.byte, self.wait)
+                if problem != EINTR:
+                    break
+                PyErr_CheckSignals()
+            if problem and (self.wait or problem != EAGAIN and problem != EACCES):
+                raise OSError(problem, "a byte of a lock file cannot be locked")
+        except BaseException:
+            self.guard.release()
+            raise
+        self.mine = problem == 0
+        return bool(self.mine)
+
+    def __exit__(self, kind, error, trace):
+        if self.mine:
+            self.mine = False
+            dsm_lock_byte(self.descriptor, F_UNLCK, self.byte, 0)
+        self.guard.release()
 
 
 cdef class Words:

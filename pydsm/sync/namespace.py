@@ -134,6 +134,8 @@ class Namespace:
         """
         with _guard:
             known = _open.get(name)
+            if known is not None and known._closed:
+                raise RuntimeError(f"namespace {name!r} cannot be used here: {known._why_closed}")
             if known is not None and known._file.has_name():
                 return known  # else its program has ended, and another one may have the name now
             # Nobody else may give us what is to be our own.
@@ -294,13 +296,9 @@ class Namespace:
                 return held  # a signal handler in the middle of it; or nothing to bury
             self._burying = True
             try:
-                with self._file.burying() as alone:
-                    if alone and self._file.hold_slot(slot):
-                        try:
-                            if self.slots.get(slot, Slot.STATE):
-                                held = burial.bury(self.name, self.slots, slot, self._all_words(), self._post_all)
-                        finally:
-                            self._file.leave_slot(slot)
+                with self._file.burying() as alone, self._file.holding_slot(slot) as mine:
+                    if alone and mine and self.slots.get(slot, Slot.STATE):
+                        held = burial.bury(self.name, self.slots, slot, self._all_words(), self._post_all)
             finally:
                 self._burying = False
         return held
@@ -367,7 +365,7 @@ class Namespace:
                 raise SegmentError(f"lock segment of {name!r} is damaged: it has the id of {other!r}")
             return locks
 
-    def creating(self) -> contextlib.AbstractContextManager[None]:
+    def creating(self) -> contextlib.AbstractContextManager[bool]:
         """Be the only one who makes or removes names in here."""
         return self._file.creating()
 
