@@ -299,6 +299,8 @@ cdef class StripeLocks:
                 return 0
         cdef uint64_t *word = self.lot(stripe) + ((me - 1) >> 6)
         cdef uint64_t incarnation = dsm_incarnation
+        if dsm_self.waits == 0:
+            self.policy.forget_wait(me)    # an interrupted one; before our lot bit could seem to be its
         self.pending[key] = shared
         dsm_self.waits += 1
         dsm_or(word, dsm_bit(me))

@@ -150,6 +150,12 @@ class LockTable(LockWords):
             self._words.add(Total.WAITED_NS, int((time.monotonic() - started) * 1e9))
             self.settle(locks)
 
+    def forget_wait(self, me: int) -> None:
+        """Publish no more what an interrupted wait for a stripe may have left."""
+        slots, slot = self.namespace.slots, me - 1
+        if slots.get(slot, Slot.KIND) not in (BARRIER, JOIN):
+            slots.end_wait(slot)
+
     def _bury_dead(self, blockers: int) -> bool:
         """Bury those who are dead, unless somebody else is at it; say whether there are any."""
         dead = [blocker for blocker in bits_of(blockers) if not self.namespace.is_alive(blocker)]

@@ -141,9 +141,10 @@ def test_a_death_inside_is_one_though_an_interrupted_wait_is_still_published(
 
     real = SlotTable.end_wait
 
-    def end_wait(self: SlotTable, *args: Any) -> None:
-        monkeypatch.setattr(SlotTable, "end_wait", real)
-        raise Interrupt
+    def end_wait(self: SlotTable, slot: int, *args: Any) -> None:
+        if self.get(slot, Slot.WAIT):
+            monkeypatch.setattr(SlotTable, "end_wait", real)
+            raise Interrupt
 
     def body(mortal: Mortal) -> None:
         with Holder(A.locked(0)) as holder:
