@@ -17,7 +17,7 @@ pytestmark = [
     pytest.mark.skipif(bool(why_not()), reason=f"Instructions are not counted here: {why_not()}"),
 ]
 
-_WANTED = 60
+_WANTED = 50
 
 
 class _Warm(Scene):

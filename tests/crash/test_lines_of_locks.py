@@ -26,7 +26,7 @@ class _Enter(Scene):
 class _EnterAmongTheDead(_Enter):
     """All slots are those of dead participants."""
 
-    stride = 2
+    stride = 3
 
     def prepare(self) -> None:
         super().prepare()
@@ -64,6 +64,7 @@ class _Wait(Scene):
 class _WaitForLong(_Wait):
     """It looks again and again, for the dead and for deadlocks."""
 
+    stride = 2
     looks = 6
 
 

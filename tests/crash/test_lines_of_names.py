@@ -79,7 +79,7 @@ class _NewTeam(_Named):
 
 
 class _NewArray(_Named):
-    stride = 2
+    stride = 3
 
     def operate(self) -> None:
         pydsm.create(f"{self.namespace}/A", (4, 2), int)[:] = 1
@@ -128,7 +128,7 @@ def test_whoever_dies_making_or_removing_names_leaves_nothing_that_is_not_reclai
 class _Reclaim(_Named):
     """A reclaimer dies while it takes back what a killed program left."""
 
-    visits = 4
+    visits = 3
 
     def prepare(self) -> None:
         super().prepare()

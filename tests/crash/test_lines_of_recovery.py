@@ -172,6 +172,7 @@ def test_who_dies_recovering_leaves_the_rows_to_the_next(scene: type[Scene]) -> 
 class _Bury(AfterADeath):
     """The burier dies too; two survivors come at the same time, and no update of theirs is lost."""
 
+    stride = 2
     first_undo = True
     is_buried = False
     before = after = 0

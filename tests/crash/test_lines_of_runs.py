@@ -115,6 +115,7 @@ def test_survivors_get_through_the_barrier_that_a_worker_dies_in(scene: type[_Wo
 class _WholeLife(_Worker):
     """From where a worker begins to where its process ends."""
 
+    stride = 2
     size = 2
 
     def attempt(self, count: int) -> Point | None:
@@ -184,7 +185,7 @@ class _WholeLifeWhereDeathAborts(_WholeLife):
 class _Program(Scenario):
     """The program dies while it runs a team; its workers die with it."""
 
-    stride = 2
+    stride = 3
 
     def prepare(self) -> None:
         self.namespace = names.new_namespace()
