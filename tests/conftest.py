@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from pydsm.core import names
+from pydsm.native import held
 from pydsm.sync import namespace as namespaces
 
 settings.register_profile(
@@ -77,4 +78,5 @@ def _no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
     assert our_names() == [], "names left in shared memory"
     assert _children() == set(), "children left"
     assert _descriptors() == {}, "descriptors left"
+    assert held() == 0, "rows or locks still held"
     assert threading.active_count() <= threads or "joblib" in request.node.name, "threads left"

@@ -119,8 +119,16 @@ class _Failed(_Warm):
             self.A.locked(slice(0, 2), timeout=0).__enter__()
 
     def check(self, died: bool) -> None:
-        self.held.__exit__(None, None, None)
+        self.leave()
         super().check(died)
+
+    def clear(self) -> None:
+        self.leave()  # the scene may never have come to its check
+        super().clear()
+
+    def leave(self) -> None:
+        if self.A.holds(0):
+            self.held.__exit__(None, None, None)
 
 
 class _Recover(AfterADeath):
