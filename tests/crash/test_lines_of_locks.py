@@ -64,7 +64,7 @@ class _Wait(Scene):
 class _WaitForLong(_Wait):
     """It looks again and again, for the dead and for deadlocks."""
 
-    stride = 2
+    stride = 3
     looks = 6
 
 
@@ -80,7 +80,7 @@ class _WaitShared(_Wait):
 class _WaitInVain(_Wait):
     """The victim's time is out; the parent has the row throughout."""
 
-    stride = 2
+    stride = 3
     after = 0
 
     def meanwhile(self, victim: Child) -> None:

@@ -228,7 +228,7 @@ class _TeamLock(_InLiving):
 class _FileArray(_TeamArray):
     """The elements are in a file of the user's, which stays."""
 
-    stride = 2
+    stride = 3
 
     def __init__(self, bystander: Bystander, path: Path) -> None:
         super().__init__(bystander)
@@ -285,7 +285,7 @@ class _Joined(_InLiving):
 
 
 class _Attach(_Joined):
-    stride = 2
+    stride = 3
 
     def operate(self) -> None:
         pydsm.attach(f"{self.namespace}/A")[1] = 1

@@ -128,7 +128,7 @@ class _Recover(AfterADeath):
 class _RecoverAndUndo(_Recover):
     """The half update of the first is what the second's undo puts back."""
 
-    stride = 2
+    stride = 3
 
     def operate(self) -> None:
         with self.A.locked(0, timeout=SECONDS, recover=True, undo=True) as row:
@@ -172,7 +172,7 @@ def test_who_dies_recovering_leaves_the_rows_to_the_next(scene: type[Scene]) -> 
 class _Bury(AfterADeath):
     """The burier dies too; two survivors come at the same time, and no update of theirs is lost."""
 
-    stride = 2
+    stride = 3
     first_undo = True
     is_buried = False
     before = after = 0
@@ -214,6 +214,8 @@ def test_the_next_burier_finishes_what_a_dead_one_began(scene: type[Scene]) -> N
 
 class _PoorBurier(_Bury):
     """The burier does not die: once the system refuses it a descriptor or memory, and it goes away."""
+
+    stride = 1
 
     def attempt(self, count: int) -> Point | None:
         with fork(lambda say: self.be_poor(count, say)) as burier:
