@@ -36,7 +36,6 @@ __all__ = ["OnDeath", "Team"]
 OnDeath = Literal["abort", "continue"]
 
 _SPARE_SLOTS: Final = 16
-_BAR_SECONDS: Final = 0.1
 MEMORIES: Final = ("coherent",)
 
 

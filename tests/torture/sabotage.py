@@ -18,7 +18,6 @@ __all__ = [
     "regions_in_python",
     "stale_whatever_lives",
     "without_exclusion",
-    "without_repair",
     "without_undo",
 ]
 
@@ -65,15 +64,6 @@ def without_undo() -> None:
         return lambda *args, undo=False, **options: locked(*args, **options)
 
     _wrap(forgetful)
-
-
-def without_repair() -> None:
-    """Who takes over a row from the dead believes what is in it."""
-
-    def believe(worker: Worker, row: np.ndarray) -> None:
-        row[Row.OWNER] = 0
-
-    Worker._repair = believe  # type: ignore[method-assign]
 
 
 def everybody_is_dead() -> None:
