@@ -489,7 +489,7 @@ def _extent(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> 
 
 
 def _read_rows(array: GlobalArray, rows: native.Rows, key: Any) -> tuple[int, int, NDArray[np.intp] | None]:
-    """Return the stripes of a key that native code does not read."""
+    """Return the stripes of a key that native code does not read, or say what is wrong with it."""
     intervals = intervals_of(key, rows.count, array.name or "")
     if len(intervals) == 0:
         return 0, 0, None
