@@ -121,7 +121,7 @@ class LockTable(LockWords):
         outer = slots.begin_wait(slot, kind, self.array_id << 32 | stripe, nested=waits() > 1)
         try:
             while True:
-                namespace.clear_permit(slot)
+                namespace.parking.clear_permit(slot)
                 if locks.try_take(owner, stripe, me, shared, recover):
                     return
                 now = time.monotonic()
@@ -143,7 +143,7 @@ class LockTable(LockWords):
                     elif suspicion.is_proven(slots) and suspicion.victim(slots) == slot:
                         raise self._deadlock(owner, suspicion.cycle)
                 parks += 1
-                namespace.park(slot, max(0.0, min(look_at - now, left)))
+                namespace.parking.park(slot, max(0.0, min(look_at - now, left)))
         finally:
             slots.end_wait(slot, outer)
             self._words.add(Total.PARKS, parks)
@@ -179,7 +179,7 @@ class LockTable(LockWords):
         ]
         holder = locks.holder(stripe)
         if Participant.of_abandoned(holder):
-            self.namespace.wake_all(sum(1 << slot for slot in waiters))  # they all have to know
+            self.namespace.parking.wake_all(sum(1 << slot for slot in waiters))  # they all have to know
             return
         if holder:
             waiters = [slot for slot in waiters if slot == holder - 1]
@@ -190,7 +190,7 @@ class LockTable(LockWords):
                 if slot != holder - 1:  # its burial has to see that it never got in
                     locks.withdraw(stripe, slot + 1)  # it died in its sleep: the next one's turn
                 continue
-            self.namespace.wake(slot)
+            self.namespace.parking.wake(slot)
             if slot not in sharing:
                 return
 
