@@ -387,8 +387,8 @@ def rows_of(array: GlobalArray) -> native.Rows:
 
 def _namespace(where: str | None, *, create: bool = True) -> Namespace:
     if where is not None:
-        return Namespace.join_or_create(where) if create else Namespace.open(where)
-    return _current or Namespace.join_or_create(default_name())
+        return Namespace.join_or_create(where, fresh=True) if create else Namespace.open(where)
+    return _current or Namespace.join_or_create(default_name(), fresh=create)
 
 
 def _array(backing: Backing, *, readonly: bool) -> GlobalArray:
