@@ -152,6 +152,12 @@ class Namespace:
             return cls(name, file, table, creator=False)
 
     @classmethod
+    def opened(cls, name: str, *, kept: bool = False) -> Namespace | None:
+        """Return a namespace that is open here (until the process ends, with `kept`), without looking at its names."""
+        known = _open.get(name)
+        return None if known is None or known._closed or (kept and known not in _kept) else known
+
+    @classmethod
     def join_or_create(cls, name: str, *, fresh: bool) -> Namespace:
         """Join a namespace, or create it if nobody lives there.
 
