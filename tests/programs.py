@@ -103,3 +103,16 @@ def add(resource, n):
     pydsm.Cluster.barrier()
     if myid == 1:
         print("Check out vector C in processes: ", np.array(C))
+
+
+def share_out(worker: pydsm.Worker, n: int) -> list[int]:
+    return [i for part in worker.share(n, chunk=3) for i in part]
+
+
+def in_a_worker(method: str, *args: object) -> None:
+    """Call a method of a worker in one, and raise what it raised."""
+    with pydsm.Team(1) as team:
+        try:
+            team.run(lambda worker: getattr(worker, method)(*args))
+        except pydsm.WorkerError as error:
+            raise (error.__cause__ or error) from None
