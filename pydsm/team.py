@@ -283,6 +283,14 @@ class Team:
         """In a worker: yield ranges of ``range(n)`` as this worker is free for them; see `Worker.share`."""
         return _inside("share()").share(n, chunk)
 
+    def allreduce(self, value: Any, op: str = "add") -> Any:
+        """In a worker: combine one value of each worker, for all; see `Worker.allreduce`."""
+        return _inside("allreduce()").allreduce(value, op)
+
+    def reduce(self, value: Any, op: str = "add", root: int = 0) -> Any:
+        """In a worker: combine one value of each worker, for one of them; see `Worker.reduce`."""
+        return _inside("reduce()").reduce(value, op, root)
+
     # -- the end -----------------------------------------------------------------
 
     def delete(self, *which: str) -> None:

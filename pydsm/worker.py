@@ -10,6 +10,7 @@ import numpy as np
 
 from pydsm.array import GlobalArray, attach
 from pydsm.core.layout import Slot
+from pydsm.reduction import Reduction
 from pydsm.schedule import Chunk, Schedule, pieces
 from pydsm.sync import locksegment
 from pydsm.sync.barrier import Barrier
@@ -58,6 +59,7 @@ class Worker:
         self.resources = dict(resources)
         self._namespace = namespace
         self._barrier = Barrier(namespace)
+        self._reduction = Reduction(namespace, rank, size, self._barrier)
         self._schedule = Schedule(namespace, rank, size, self._barrier)
         self._seed = seed
         self._splits = 0
@@ -134,6 +136,66 @@ class Worker:
         [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
         """
         return self._schedule.share(n, chunk)
+
+    def allreduce(self, value: Any, op: str = "add") -> Any:
+        """Combine one value of each worker, and return what comes of it, the same to all.
+
+        Collective, and as a barrier: what was written before it is visible after.
+
+        Parameters
+        ----------
+        value : number or array
+            Of the same kind, dtype and shape in every worker.  Numbers of Python's and of
+            NumPy's, and arrays, are different kinds; each gets its own kind back.
+        op : {"add", "mul", "min", "max", "and", "or", "xor"}
+
+        Raises
+        ------
+        ValueError
+            In every worker: they do not agree on what to do.
+        TypeError
+            The operation does not work on such values.
+        NoRoomError
+            In every worker: one has no room for the arrays.
+        BrokenBarrierError
+            A worker failed or has returned, so not everybody can come.
+
+        Notes
+        -----
+        Values are combined in the order of ranks, so the result has the same bits in every
+        worker and in every run.  Integers of NumPy wrap and floats become infinite without a
+        warning; ints of Python, of 64 bits at most, give exact sums.  Where a team goes on
+        after a death, the values of those are combined who came before they died.
+
+        Examples
+        --------
+        >>> import pydsm
+        >>> with pydsm.Team(3) as team:
+        ...     team.run(lambda worker: worker.allreduce(worker.rank + 1, "mul"))
+        [6, 6, 6]
+        """
+        return self._reduction.reduce(value, op)
+
+    def reduce(self, value: Any, op: str = "add", root: int = 0) -> Any:
+        """Combine one value of each worker for the worker `root`; the others get None.
+
+        As `allreduce` in everything else.
+
+        Examples
+        --------
+        >>> import pydsm
+        >>> with pydsm.Team(3) as team:
+        ...     team.run(lambda worker: worker.reduce(float(worker.rank), "max", root=1))
+        [None, 2.0, None]
+        """
+        return self._reduction.reduce(value, op, self._rank_of(root))
+
+    def _rank_of(self, root: int) -> int:
+        if isinstance(root, bool) or not hasattr(root, "__index__"):
+            raise TypeError(f"root is the rank of a worker, not {root!r}")
+        if not 0 <= operator.index(root) < self.size:
+            raise ValueError(f"root is a rank from 0 to {self.size - 1}, not {root}")
+        return operator.index(root)
 
     def shuffled(self, n: int) -> NDArray[np.intp]:
         """Return a random order of ``range(n)``, the same for all workers that ask as often."""

@@ -33,11 +33,6 @@ def is_covered_once(results: list[list[list[int]]], ns: list[int]) -> bool:
     return all(sorted(joined(mine[k] for mine in results)) == list(range(n)) for k, n in enumerate(ns))
 
 
-def until(condition: Callable[[], object]) -> None:
-    while not condition():
-        os.sched_yield()
-
-
 def is_waiting(worker: pydsm.Worker, rank: int) -> bool:
     return bool(worker._namespace.slots.get(rank, Slot.WAIT))
 
@@ -170,7 +165,7 @@ def test_what_one_breaks_off_the_others_do() -> None:
 def test_who_breaks_off_waits_for_who_is_late_where_the_ring_begins_again() -> None:
     def program(worker: pydsm.Worker) -> list[list[int]]:
         if worker.rank == 1:
-            until(lambda: is_waiting(worker, 0))
+            programs.until(lambda: is_waiting(worker, 0))
             worker["reached"][0] = worker._namespace.slots.get(0, Slot.SHARES)
         mine = []
         for _ in range(2 * RING):
@@ -209,7 +204,7 @@ def test_who_was_overtaken_in_the_middle_of_a_share_goes_on_with_the_next() -> N
         first += next(parts)
         worker.barrier()
         if worker.rank == 1:
-            until(lambda: worker._namespace.slots.get(0, Slot.SHARES) > 3 * RING)
+            programs.until(lambda: worker._namespace.slots.get(0, Slot.SHARES) > 3 * RING)
         first += [i for part in parts for i in part]
         return [first, *taken(worker, [(10, 3)] * 4 * RING)]
 
@@ -224,7 +219,7 @@ def test_tags_may_wrap_while_a_worker_is_late(monkeypatch: pytest.MonkeyPatch) -
 
     def program(worker: pydsm.Worker) -> list[list[int]]:
         if worker.rank == 1:
-            until(lambda: is_waiting(worker, 0))
+            programs.until(lambda: is_waiting(worker, 0))
         return taken(worker, [(7, 2)] * 12 * RING)
 
     with pydsm.Team(2) as team:
@@ -292,7 +287,7 @@ def test_what_a_dead_worker_has_is_not_given_again() -> None:
 def test_a_dead_worker_is_not_waited_for() -> None:
     def program(worker: pydsm.Worker) -> int:
         if worker.rank == 1:
-            until(lambda: is_waiting(worker, 0))
+            programs.until(lambda: is_waiting(worker, 0))
             os.kill(os.getpid(), signal.SIGKILL)
         return sum(len(next(worker.share(10, chunk=2))) for _ in range(2 * RING))
 
@@ -303,7 +298,7 @@ def test_a_dead_worker_is_not_waited_for() -> None:
 def test_a_worker_that_returned_is_not_waited_for() -> None:
     def program(worker: pydsm.Worker) -> int:
         if worker.rank == 1:
-            until(lambda: is_waiting(worker, 0))
+            programs.until(lambda: is_waiting(worker, 0))
             return 0
         return sum(len(next(worker.share(10, chunk=2))) for _ in range(2 * RING))
 
@@ -314,7 +309,9 @@ def test_a_worker_that_returned_is_not_waited_for() -> None:
 def test_who_waits_for_a_worker_that_failed_is_told() -> None:
     def program(worker: pydsm.Worker) -> None:
         if worker.rank == 1:
-            until(lambda: is_waiting(worker, 0))
+            programs.until(lambda: is_waiting(worker, 0))
+            worker._barrier.fail()  # as it is about to do anyway
+            programs.until(lambda: worker["told"][0])  # before the parent ends it
             raise LookupError("mine")
         try:
             for _ in range(2 * RING):
@@ -353,7 +350,7 @@ def test_a_worker_that_wants_the_rows_of_one_that_waits_for_it_is_told() -> None
                 for _ in range(2 * RING):
                     next(worker.share(10, chunk=2))
             return False
-        until(lambda: is_waiting(worker, 0))
+        programs.until(lambda: is_waiting(worker, 0))
         with pytest.raises(pydsm.DeadlockError, match=r"waits in share\(\)"), worker["A"].locked(0):
             pass
         return True

@@ -96,6 +96,10 @@ class Barrier:
         """Say whether a worker has returned or was seen to be dead."""
         return self._namespace.slots.get(rank, Slot.BARRIER) in (_NEVER, _DEAD)
 
+    def is_dead(self, rank: int) -> bool:
+        """Say whether a worker was seen to be dead, and the others go on."""
+        return self._namespace.slots.get(rank, Slot.BARRIER) == _DEAD
+
     def is_waited_in(self, rank: int) -> bool:
         """Say whether a worker has come to the barrier that is not complete yet."""
         return self._namespace.slots.get(rank, Slot.BARRIER) == self._words.load(Team.GENERATION) + 1
