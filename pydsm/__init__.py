@@ -19,7 +19,7 @@ from pydsm.regions import locked
 from pydsm.sync.lock import Lock
 from pydsm.sync.locktable import LockStatistics
 from pydsm.team import Team
-from pydsm.worker import Worker, track
+from pydsm.worker import Worker, share, track
 
 __version__ = "2.0.0.dev0"
 
@@ -44,6 +44,7 @@ __all__ = [
     "attach",
     "create",
     "locked",
+    "share",
     "track",
     "unlink",
 ]

@@ -59,6 +59,9 @@ class SegmentError(PydsmError, OSError):
 class NoRoomError(PydsmError, MemoryError):
     """The array would not fit; nothing was created.  Facts: ``wanted``, ``free`` (bytes)."""
 
+    wanted: int
+    free: int
+
 
 class LockTimeoutError(PydsmError, TimeoutError):
     """The rows were not had in time.  Facts: ``name``, ``rows``, ``holders`` (list of str)."""

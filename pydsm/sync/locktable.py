@@ -319,7 +319,8 @@ class LockTable(LockWords):
         slots = self.namespace.slots
         kind, target = slots.get(slot, Slot.KIND), slots.get(slot, Slot.TARGET)
         if kind in (BARRIER, JOIN):
-            return "at the barrier" if kind == BARRIER else "for the end of the run, that is"
+            where = "at the barrier" if target == 0 else "in share()"
+            return where if kind == BARRIER else "for the end of the run, that is"
         locks = self.namespace.lock_words.get(target >> 32)
         return f"at {locks.policy.full_name(target & 0xFFFFFFFF)}" if locks is not None else "at a lock"
 
