@@ -8,7 +8,7 @@ from typing import Literal
 
 from benchmarks.measure import Cost, Spread, Table, spread
 
-__all__ = ["Figure", "Series", "table_of"]
+__all__ = ["Figure", "Role", "Series", "table_of"]
 
 Role = Literal["pydsm", "peer", "limit"]
 """How a series is drawn: in front, as one of several, or dashed as what nobody can pass."""

@@ -6,6 +6,7 @@ every series has a marker of its own as well.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,16 +19,24 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from benchmarks.figure import Figure, Series
+from benchmarks.figure import Figure, Role, Series
 from benchmarks.measure import Comparison, Cost
 from benchmarks.section import Section
 from benchmarks.units import UNITS
 
 __all__ = ["draw"]
 
-_OURS = "#0072B2"
-_PEERS = ("#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#666666")
-_MARKERS = ("s", "^", "D", "v", "P", "X", "*")
+_OURS = (("#0072B2", "o"), ("#003554", "h"))
+_PEERS = (
+    ("#D55E00", "s"),
+    ("#009E73", "^"),
+    ("#CC79A7", "D"),
+    ("#E69F00", "v"),
+    ("#56B4E9", "P"),
+    ("#8C6D31", "X"),
+    ("#666666", "*"),
+    ("#000000", "<"),
+)
 _LIMIT = "#000000"
 _WIDTH = 8.0
 _ROW_HEIGHT = 0.27
@@ -68,9 +77,10 @@ def _draw(figure: Figure) -> plt.Figure:
     height = 4.3 if figure.kind == "lines" else 1.7 + _ROW_HEIGHT * 1.6 * len(figure.rows)
     picture, axes = plt.subplots(figsize=(_WIDTH, height), layout="constrained")
     axes.set_title(figure.title, wrap=True)
-    peers = 0
+    before: Counter[Role] = Counter()
     for series in figure.series:
-        look, peers = _look(series, peers)
+        look = _look(series.role, before[series.role])
+        before[series.role] += 1
         (_draw_line if figure.kind == "lines" else _draw_row)(axes, series, look)
     if figure.kind == "lines":
         _scale_lines(axes, figure)
@@ -80,14 +90,15 @@ def _draw(figure: Figure) -> plt.Figure:
     return picture
 
 
-def _look(series: Series, peers: int) -> tuple[dict[str, object], int]:
-    """Return how to draw a series, and how many peers have had theirs."""
-    if series.role == "pydsm":
-        return {"color": _OURS, "marker": "o", "linewidth": 2.4, "markersize": 6, "zorder": 5}, peers
-    if series.role == "limit":
-        return {"color": _LIMIT, "marker": "x", "linewidth": 1.2, "markersize": 5, "linestyle": "--"}, peers
-    index = peers % len(_PEERS)
-    return {"color": _PEERS[index], "marker": _MARKERS[index], "linewidth": 1.4, "markersize": 5}, peers + 1
+def _look(role: Role, place: int) -> dict[str, object]:
+    """Return how to draw the series of a role, of which so many came before."""
+    if role == "pydsm":
+        colour, marker = _OURS[place % len(_OURS)]
+        return {"color": colour, "marker": marker, "linewidth": 2.4, "markersize": 6, "zorder": 5}
+    if role == "limit":
+        return {"color": _LIMIT, "marker": "x", "linewidth": 1.2, "markersize": 5, "linestyle": "--"}
+    colour, marker = _PEERS[place % len(_PEERS)]
+    return {"color": colour, "marker": marker, "linewidth": 1.4, "markersize": 5}
 
 
 def _draw_line(axes: Axes, series: Series, look: dict[str, object]) -> None:
@@ -165,7 +176,7 @@ def _draw_targets(rows: Sequence[tuple[Section, Comparison]]) -> plt.Figure:
         low, median, high = _gain(row)
         is_missed = row.reached is False
         missed += is_missed
-        colour, marker = (_PEERS[0], "X") if is_missed else (_OURS, "o")
+        colour, marker = (_PEERS[0][0], "X") if is_missed else _OURS[0]
         axes.plot([low, high], [place, place], color=colour, linewidth=2)
         axes.plot([median], [place], color=colour, marker=marker, markersize=7, linestyle="none")
     names = [f"{row.what}  |  {row.beside}  {row.target}" for _, row in rows]

@@ -19,6 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from benchmarks.measure import Run
+
 __all__ = ["Remote"]
 
 _ROOT = Path(__file__).parent.parent
@@ -73,13 +75,17 @@ class Remote:
             raise
         return self
 
-    def __call__(self, count: int) -> float:
-        """Have it repeat so often and return the seconds that it took."""
+    def __call__(self, count: int, *more: Any) -> float:
+        """Have it repeat so often and return the seconds that it took; `more` says what, if it does several things."""
         assert self._process is not None
         assert self._process.stdin is not None
-        self._process.stdin.write(f"{count}\n".encode())
+        self._process.stdin.write(f"{json.dumps([count, *more])}\n".encode())
         self._process.stdin.flush()
         return float(self._answer()["seconds"])
+
+    def bound(self, *more: Any) -> Run:
+        """Return the run of one of the things that it does."""
+        return lambda count: self(count, *more)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

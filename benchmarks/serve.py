@@ -1,8 +1,9 @@
 """A peer in a process of its own: ``python -m benchmarks.serve MODULE FUNCTION [JSON ...]``.
 
 The function gets the arguments and returns a run, as `benchmarks.measure` has them.  Each
-line that comes in is a number of repetitions; each that goes out the seconds they took, or
-what went wrong.  What the peer itself prints goes to the standard error output.
+line that comes in has the arguments of one call of it, the number of repetitions first; each
+that goes out the seconds they took, or what went wrong.  What the peer itself prints goes to
+the standard error output.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def main(arguments: list[str]) -> None:
         _answer(answers, {"ready": True})
         for line in sys.stdin:
             try:
-                _answer(answers, {"seconds": run(int(line))})
+                _answer(answers, {"seconds": run(*json.loads(line))})
             except Exception as error:
                 _answer(answers, {"error": f"{type(error).__name__}: {error}"})
 
