@@ -20,6 +20,8 @@ SMALL = {
     "page_rank": "--pages 90 --rounds 5",
     "hogwild": "--samples 1000 --features 40",
     "survive_kills": "--accounts 5 --transfers 100",
+    "shortest_paths": "--places 60 --roads 300",
+    "ring_buffer": "--items 60 --places 4",
 }
 
 WORK = {  # what the workers of each script run
@@ -33,6 +35,8 @@ WORK = {  # what the workers of each script run
     "page_rank": "rank_pages",
     "hogwild": "train",
     "survive_kills": "transfer",
+    "shortest_paths": "relax",
+    "ring_buffer": "work",
 }
 
 
