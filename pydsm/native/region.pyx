@@ -135,9 +135,6 @@ cdef object read_rows = None
 cdef enum:
     ROW, SLICE, SELF
 
-cdef enum:
-    AHEAD = 8                  # lines that are on their way while a region of many stripes takes one
-
 
 def bind(type array_class, member, find_rows, read_irregular):
     """Name the array class and its hooks.

@@ -1,5 +1,8 @@
 # A region of one array: entering, the view it gives, leaving.
 
+cdef enum:
+    AHEAD = 8                  # lines that are on their way while a region of many stripes takes one
+
 
 @cython.final
 cdef class Region:

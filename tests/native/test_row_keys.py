@@ -198,6 +198,7 @@ class _List(list[Any]):
         [np.timedelta64(1)],
         np.ma.array([1, 2], mask=[0, 1]),
         np.frombuffer(bytes(25), np.int64, 3, 1),
+        np.array([256], ">i2"),  # 1, read the wrong way round
         np.array([2**63], np.uint64),
         np.array([2**64 - 1], np.uint64),
         np.array([-(2**63)], np.int64),
