@@ -23,6 +23,7 @@ from benchmarks.settings import Settings
 
 GROUPS = {
     "locks": 15,
+    "bulk": 40,
     "atomics": 60,
     "accumulate": 120,
     "contention": 70,
