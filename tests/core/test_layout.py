@@ -67,6 +67,6 @@ def test_another_version_is_named() -> None:
 
 
 def test_slots_do_not_overlap_the_header_or_each_other() -> None:
-    assert layout.slot_word(0, layout.Slot.STATE) > layout.Team.LOT + 8
+    assert layout.slot_word(0, layout.Slot.STATE) > layout.Team.BELL
     assert layout.slot_word(1, layout.Slot.STATE) - layout.slot_word(0, layout.Slot.STATE) > layout.Slot.WAITS
     assert layout.slot_word(layout.MAX_SLOTS - 1, layout.Slot.WAITS) < layout.TEAM_WORDS

@@ -14,8 +14,9 @@ import pytest
 import pydsm
 from pydsm import team as teams
 from pydsm.core import names
-from pydsm.core.layout import Team
+from pydsm.core.layout import Slot
 from pydsm.ipc import catalog
+from pydsm.sync.slots import BARRIER
 from tests.crash.children import SECONDS, until
 from tests.crash.lines import PATIENCE, TORTURE, Point, Scenario, crash_at_every_line
 from tests.crash.scenes import Scene, check_reclaimed, names_of
@@ -91,7 +92,8 @@ class _BarrierFirst(_Worker):
         return "through"
 
     def is_parked(self, rank: int) -> bool:
-        return bool(self.namespace.words.load(Team.LOT) >> rank & 1)
+        slots = self.namespace.slots
+        return bool(slots.get(rank, Slot.WAIT)) and slots.get(rank, Slot.KIND) == BARRIER
 
 
 class _BarrierLast(_BarrierFirst):
