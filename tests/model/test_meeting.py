@@ -33,7 +33,7 @@ def test_every_interleaving_meets_and_leaves_nobody_asleep(workers: str, rounds:
     assert states > 700
 
 
-@pytest.mark.skipif("PYDSM_TORTURE" not in os.environ, reason="PYDSM_TORTURE=1 explores the large ones")
+@pytest.mark.skipif(not os.environ.get("PYDSM_TORTURE"), reason="PYDSM_TORTURE=1 explores the large ones")
 @pytest.mark.parametrize("workers", ["wwm", "wmm", "wim"])
 def test_a_death_among_three_leaves_nobody_asleep(workers: str) -> None:
     states, finding = explore(Meeting(workers, 1))
