@@ -30,6 +30,7 @@ GROUPS = {
     "skew": 60,
     "stripes": 70,
     "barriers": 40,
+    "fairness": 40,
     "runs": 15,
     "segments": 60,
     "ndarray": 25,
