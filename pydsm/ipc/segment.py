@@ -27,7 +27,7 @@ import numpy as np
 import SharedArray
 
 from pydsm.errors import SegmentError
-from pydsm.ipc import shm
+from pydsm.ipc import huge, shm
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,7 +46,13 @@ def is_typed(dtype: np.dtype[Any]) -> bool:
 
 
 def make(
-    shape: tuple[int, ...], dtype: np.dtype[Any], content: bytes = b"", mode: int = 0o600, group: int = -1
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    content: bytes = b"",
+    mode: int = 0o600,
+    group: int = -1,
+    *,
+    with_huge_pages: bool = False,
 ) -> tuple[int, NDArray[Any]]:
     """Make a segment without a name; return its descriptor and the zeroed array (then `content`).
 
@@ -55,7 +61,7 @@ def make(
     NoRoomError, ValueError
     """
     size, footer = _layout(shape, dtype)
-    descriptor = shm.new_file(size + _FOOTER, mode, group)
+    descriptor = shm.new_file(size + _FOOTER, mode, group, huge.fill if with_huge_pages else None)
     try:
         return descriptor, _fill(descriptor, content, size, footer)
     except BaseException:
@@ -70,6 +76,8 @@ def create(
     content: bytes = b"",
     mode: int = 0o600,
     group: int = -1,
+    *,
+    with_huge_pages: bool = False,
 ) -> NDArray[Any]:
     """Create a named segment; it appears only when it is complete.
 
@@ -77,7 +85,7 @@ def create(
     ------
     FileExistsError, NoRoomError, ValueError
     """
-    descriptor, array = make(shape, dtype, content, mode, group)
+    descriptor, array = make(shape, dtype, content, mode, group, with_huge_pages=with_huge_pages)
     try:
         shm.link(descriptor, name)
     finally:
@@ -194,8 +202,10 @@ def _map(
 
 
 def _hand_over(descriptor: int, size: int, *, readonly: bool) -> NDArray[Any]:
+    attach = functools.partial(SharedArray.attach, f"file:///proc/self/fd/{descriptor}", ro=readonly)
     try:
-        array: NDArray[Any] = SharedArray.attach(f"file:///proc/self/fd/{descriptor}", ro=readonly)
+        is_large = 0 < huge.page_size() <= size
+        array: NDArray[Any] = huge.at_boundary(size + _FOOTER, attach) if is_large else attach()
     except OSError as error:
         explained = shm.explain(error, size, shm.MAPPINGS)
         if explained is not error:

@@ -20,7 +20,7 @@ __all__ = ["attach", "create"]
 _BYTE: Final = np.dtype(np.uint8)
 
 
-def create(namespace: str, description: Description, permissions: Permissions) -> NDArray[Any]:
+def create(namespace: str, description: Description, permissions: Permissions, *, huge: bool = False) -> NDArray[Any]:
     """Make the elements, all zero (or take those that a file of the user's holds).
 
     Raises
@@ -31,7 +31,7 @@ def create(namespace: str, description: Description, permissions: Permissions) -
     if description.file is not None:
         return _as_described(description, segment.create_file(description.file, shape, dtype))
     name = names.data_name(namespace, description.name)
-    return _as_described(description, segment.create(name, shape, dtype, **permissions))
+    return _as_described(description, segment.create(name, shape, dtype, with_huge_pages=huge, **permissions))
 
 
 def attach(namespace: str, description: Description, *, readonly: bool = False, shared: bool = False) -> NDArray[Any]:
