@@ -20,7 +20,7 @@ from benchmarks.neighbours import Neighbours
 from benchmarks.report import Section, short, to_json, to_markdown, to_terminal
 from benchmarks.settings import Settings
 
-GROUPS = ("locks", "contention", "barriers", "runs", "segments", "ndarray", "originals", "stripes")
+GROUPS = ("locks", "contention", "barriers", "runs", "segments", "ndarray", "originals", "stripes", "schedules")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

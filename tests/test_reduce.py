@@ -447,7 +447,7 @@ def test_who_died_in_the_middle_counts_for_all_or_for_none(
 ) -> None:
     """Its row is there once it has said so; before that it is not."""
 
-    def program(worker: pydsm.Worker) -> list[float]:
+    def program(worker: pydsm.Worker) -> np.ndarray:
         n = 100_000
         worker.allreduce(np.ones(10) if step in ("join", "row") else np.ones(n))
         if worker.rank == victim:
@@ -466,7 +466,7 @@ def test_who_died_in_the_middle_counts_for_all_or_for_none(
             worker.allreduce(np.ones(n))
         mine = worker.allreduce(values[worker.rank], "mul")  # a row that nobody wrote is zeros
         again = worker.allreduce(values[worker.rank], "mul")
-        return [*mine, *again]
+        return np.concatenate([mine, again])
 
     values = [(np.arange(100_000.0) + 1) * (rank + 2) for rank in range(3)]
     with pydsm.Team(3, on_death="continue") as team:

@@ -19,6 +19,7 @@ SMALL = {
     "jacobi": "--size 21 --sweeps 25",
     "page_rank": "--pages 90 --rounds 5",
     "hogwild": "--samples 1000 --features 40",
+    "mandelbrot": "--rows 30 --steps 20",
     "survive_kills": "--accounts 5 --transfers 100",
 }
 
@@ -32,6 +33,7 @@ WORK = {  # what the workers of each script run
     "jacobi": "spread",
     "page_rank": "rank_pages",
     "hogwild": "train",
+    "mandelbrot": "draw",
     "survive_kills": "transfer",
 }
 
