@@ -31,6 +31,7 @@ GROUPS = {
     "stripes": 70,
     "barriers": 40,
     "fairness": 40,
+    "schedules": 60,
     "runs": 15,
     "segments": 60,
     "ndarray": 25,

@@ -264,6 +264,21 @@ def test_workers_that_disagree_are_all_told_and_may_go_on(one: str) -> None:
         assert all("rank 0, 2 does" in text for text in results[1])
 
 
+def test_a_barrier_is_not_taken_for_the_same_reduction_as_before() -> None:
+    def program(worker: pydsm.Worker) -> int:
+        for _ in range(4):
+            worker.allreduce(1)
+        if worker.rank == 1:
+            worker.barrier()
+            return 0
+        with pytest.raises(ValueError, match="rank 1 does something else"):
+            worker.allreduce(1)
+        return 1
+
+    with pydsm.Team(3) as team:
+        assert team.run(program) == [1, 0, 1]
+
+
 # -- room ------------------------------------------------------------------------
 
 
@@ -432,7 +447,7 @@ def test_who_died_in_the_middle_counts_for_all_or_for_none(
 ) -> None:
     """Its row is there once it has said so; before that it is not."""
 
-    def program(worker: pydsm.Worker) -> list[float]:
+    def program(worker: pydsm.Worker) -> np.ndarray:
         n = 100_000
         worker.allreduce(np.ones(10) if step in ("join", "row") else np.ones(n))
         if worker.rank == victim:
@@ -449,16 +464,16 @@ def test_who_died_in_the_middle_counts_for_all_or_for_none(
                 monkeypatch.setattr(reduction, "_rows", die)
         if worker.rank != victim and step == "part twice":
             worker.allreduce(np.ones(n))
-        mine = worker.allreduce(np.arange(n) + float(worker.rank))
-        again = worker.allreduce(np.arange(n) + float(worker.rank))
-        return [*mine, *again]
+        mine = worker.allreduce(values[worker.rank], "mul")  # a row that nobody wrote is zeros
+        again = worker.allreduce(values[worker.rank], "mul")
+        return np.concatenate([mine, again])
 
+    values = [(np.arange(100_000.0) + 1) * (rank + 2) for rank in range(3)]
     with pydsm.Team(3, on_death="continue") as team:
         results = team.run(program)
     ranks = [rank for rank in range(3) if rank != victim]
     counted = [0, 1, 2] if step.startswith("part") else ranks
-    mine = sum(np.arange(100_000) + float(rank) for rank in counted)
-    again = sum(np.arange(100_000) + float(rank) for rank in ranks)
+    mine, again = (plainly([values[rank] for rank in those], "mul") for those in (counted, ranks))
     for rank in ranks:
         assert np.array_equal(results[rank], np.concatenate([mine, again]))
 
