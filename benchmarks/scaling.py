@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.applications import crew
 from benchmarks.attempts import Note, Row, attempt
-from benchmarks.contention import ROWS, UPDATES, region_loop, run_of
+from benchmarks.contention import ROWS, region_loop, run_of
 from benchmarks.draws import zipf
 from benchmarks.figure import Figure, Series, table_of
 from benchmarks.measure import Run, interleave, spread
