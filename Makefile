@@ -1,7 +1,7 @@
 # Everything runs in .venv, which is made on first use.  PYTHON picks the interpreter.
 PYTHON ?= python3
 BIN := .venv/bin
-NATIVE := setup.py pyproject.toml $(wildcard pydsm/native/*.pyx pydsm/native/*.h)
+NATIVE := setup.py pyproject.toml $(wildcard pydsm/native/*.pyx pydsm/native/*.pxi pydsm/native/*.h)
 SOURCES := $(NATIVE) $(shell find pydsm -name '*.py')
 
 .PHONY: demo test torture bench clean
