@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import SharedArray
 
 import pydsm
 from benchmarks.attempts import Note, Row, attempt
@@ -49,11 +50,8 @@ def rows(settings: Settings) -> Iterator[Row]:
         "create": ("create, touch, attach and unlink", _creations),
         "sum": ("sum under a shared lock", _sums),
         "vectors": ("add two vectors", _additions),
+        "updates": (f"accumulate into {_ROWS} rows", _updates),
     }
-    if hasattr(GlobalArray, "accumulate"):
-        kinds["updates"] = (f"accumulate into {_ROWS} rows", _updates)
-    else:
-        yield Note("skipped: this version of pydsm has no A.accumulate")
     for name, (what, make) in kinds.items():
         yield from attempt(what, settings, partial(_curves, name, what, make, fitting, settings))
 
@@ -82,10 +80,18 @@ def _creations(length: int) -> Iterator[dict[str, Run]]:
         finally:
             pydsm.unlink(name)
 
-    def theirs() -> None:
+    def plain() -> None:
         np.empty(length)[:] = 1
 
-    yield {"pydsm": _repeated(ours), "np.empty, touched": _repeated(theirs)}
+    def alone() -> None:
+        B = SharedArray.create(f"shm://{name}", length)
+        try:
+            B[:] = 1
+            SharedArray.attach(f"shm://{name}")
+        finally:
+            SharedArray.delete(f"shm://{name}")
+
+    yield {"pydsm": _repeated(ours), "np.empty, touched": _repeated(plain), "SharedArray alone": _repeated(alone)}
 
 
 def _sums(length: int) -> Iterator[dict[str, Run]]:

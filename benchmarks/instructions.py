@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.attempts import Note, Record, Row, attempt
-from benchmarks.counted import repetitions, statements
+from benchmarks.counted import STATEMENTS, repetitions
 from benchmarks.measure import Spread, Table, spread
 from benchmarks.settings import Settings
 
@@ -102,6 +102,6 @@ def read_dumps(dumps: list[str]) -> dict[str, float]:
             totals[reason[1]] = int(total[1])
     return {
         name: (totals[f"twice {name}"] - totals[f"once {name}"]) / repetitions(name)
-        for name in statements()
+        for name in STATEMENTS
         if f"twice {name}" in totals
     }

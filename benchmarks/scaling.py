@@ -35,15 +35,11 @@ def rows(settings: Settings) -> Iterator[Row]:
     cpus = len(os.sched_getaffinity(0))
     yield Note(f"the machine has {cpus} cpus to run on: more workers than that share them")
     gains: dict[str, list[tuple[float, list[float]]]] = {}
-    works: dict[str, Work] = {"locked updates of random rows": _locked}
-    for method, (name, work) in {
-        "fetch_add": ("fetch_add", _added),
-        "accumulate": ("accumulate", _accumulated),
-    }.items():
-        if hasattr(GlobalArray, method):
-            works[f"{name} on random rows"] = work
-        else:
-            yield Note(f"skipped: this version of pydsm has no A.{method}")
+    works: dict[str, Work] = {
+        "locked updates of random rows": _locked,
+        "fetch_add on random rows": _added,
+        "accumulate on random rows": _accumulated,
+    }
     for name, work in works.items():
         yield from attempt(name, settings, partial(_measure, name, work, gains, settings))
     yield from attempt(_APPLICATION.name, settings, partial(_measure_application, gains, settings))
