@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -58,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found = facts(old_python)
     sections = []
     for number, name in enumerate(groups, 1):
-        say = partial(_say, progress, f"[{number}/{len(groups)}] {name}")
+        say = partial(_say, progress, f"[{number}/{len(groups)}] {name}", time.monotonic())
         sections.append(_measure(name, Settings(options.quick, old_python, say, GROUPS[name])))
         if name in _NEEDS_OLD and why_not:
             sections[-1].add(Note(why_not))
@@ -106,8 +107,8 @@ def _old_python(options: argparse.Namespace) -> tuple[str | None, str]:
         return None, f"skipped: {error}"
 
 
-def _say(console: Console, where: str, what: str) -> None:
-    console.print(f"{where}: {what}", highlight=False, markup=False, soft_wrap=True)
+def _say(console: Console, where: str, began: float, what: str) -> None:
+    console.print(f"{where}, {time.monotonic() - began:.0f} s: {what}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _write(folder: str, sections: Sequence[Section], found: Mapping[str, str]) -> None:
@@ -115,6 +116,8 @@ def _write(folder: str, sections: Sequence[Section], found: Mapping[str, str]) -
     where = Path(folder)
     where.mkdir(parents=True, exist_ok=True)
     (where / "results.json").write_text(to_json(sections, found), encoding="utf-8")
+    for record in (record for section in sections for record in section.records):
+        (where / f"{record.name}.json").write_text(json.dumps(record.values, indent=1) + "\n", encoding="utf-8")
     try:
         from benchmarks import plots
     except ModuleNotFoundError as error:

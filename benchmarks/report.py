@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from benchmarks.attempts import Note, Row
+from benchmarks.attempts import Note, Record, Row
 from benchmarks.figure import Figure
 from benchmarks.measure import Comparison, Cost, Spread, Table, spread
 from benchmarks.misses import Explanation, needed, unexplained
@@ -45,6 +45,8 @@ def short(row: Row) -> str:
         return f"table: {row.what}"
     if isinstance(row, Figure):
         return f"plot: {row.title}"
+    if isinstance(row, Record):
+        return f"kept in {row.name}.json"
     what, beside, _, _, ratio, target, reached = _cells(row)
     verdict = f", target {target}: {reached}" if target else ""
     return f"{what} | {beside}: {ratio}{verdict}"
