@@ -315,8 +315,9 @@ def create_in(
         guarded=access == "guarded",
         typed=is_typed(exact),
         file=None if file is None else os.path.abspath(os.fspath(file)),
+        huge=bool(huge),
     )
-    backing = _memory.create(namespace, description, max(1, -(-extents[0] // block)), huge=huge)
+    backing = _memory.create(namespace, description, max(1, -(-extents[0] // block)))
     return _array(backing, readonly=False)
 
 
