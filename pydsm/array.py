@@ -433,12 +433,11 @@ def _array(backing: Backing, *, readonly: bool) -> GlobalArray:
         guarded=description.guarded and not readonly,
     )
     root._place = backing.place
-    array = root.view()
-    table = array._table
+    table: LockTable = backing.locks.policy
     _mapped[table.namespace.space, table.name, readonly] = root
     if not readonly:
         _attached[table.namespace.name, table.name, table.array_id] = root
-    return array
+    return root.view()
 
 
 def _exact_dtype(dtype: DTypeLike, name: str) -> np.dtype[Any]:
