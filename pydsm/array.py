@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 import numpy as np
 
 from pydsm import native
+from pydsm.accumulate import accumulate
 from pydsm.core import names
 from pydsm.core.layout import Description
 from pydsm.core.region import RowKey, intervals_of, move
@@ -122,6 +123,21 @@ class GlobalArray(np.ndarray[Any, np.dtype[Any]]):
     def statistics(self) -> LockStatistics:
         """Return what the locks of the array have seen, from all workers."""
         return self._table.statistics(rows_of(self).locks)
+
+    # -- atomic operations --------------------------------------------------------
+
+    fetch_add = native.fetch_add
+    fetch_min = native.fetch_min
+    fetch_max = native.fetch_max
+    fetch_and = native.fetch_and
+    fetch_or = native.fetch_or
+    fetch_xor = native.fetch_xor
+    swap = native.swap
+    compare_and_swap = native.compare_and_swap
+    load_acquire = native.load_acquire
+    store_release = native.store_release
+    wait_until = native.wait_until
+    accumulate = accumulate
 
     # -- what it is --------------------------------------------------------------
 
@@ -516,7 +532,7 @@ def _extent(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> 
 
 
 def _read_rows(array: GlobalArray, rows: native.Rows, key: Any) -> tuple[int, int, NDArray[np.intp] | None]:
-    """Return the stripes of a key that native code does not read."""
+    """Return the stripes of a key that native code does not read, or say what is wrong with it."""
     intervals = intervals_of(key, rows.count, array.name or "")
     if len(intervals) == 0:
         return 0, 0, None

@@ -5,8 +5,10 @@
     0 magic      1 version     2 uid        3 pid of the creator (for people)
     4 capacity   5 next id     6 size       7 when created, ns since 1970
     8 arrived    16 generation 24 broken    25 finished       26 somebody died
-    32-39        lot: bit s says that slot s is parked in the barrier
-    64 + 24 * s  slot s, see `Slot`
+    32-39         lot: bit s says that slot s is parked in the barrier
+    40            bytes that each worker has in the scratch segment, or 0 if there is none
+    64 + 8 * e    entry e of the ring of shares: position, then length
+    192 + 24 * s  slot s, see `Slot`
 
 **Lock segment** (``pydsm.<namespace>.lock.<name>``)::
 
@@ -45,6 +47,7 @@ __all__ = [
     "LOCK_MAGIC",
     "LOTS",
     "MAX_SLOTS",
+    "RING",
     "SLOT",
     "TEAM_MAGIC",
     "TEAM_WORDS",
@@ -67,12 +70,14 @@ MAX_SLOTS: Final = 448
 """Participants that a stripe line has bits for."""
 LOTS: Final = 64
 """Parking lots of an array: stripes share them, so that they stay in the cache."""
+RING: Final = 16
+"""Shares of work that the team segment has room for at a time."""
 VERSION: Final = 1
 TEAM_MAGIC: Final = int.from_bytes(b"pydsm-T\0", "little")
 LOCK_MAGIC: Final = int.from_bytes(b"pydsm-L\0", "little")
 UNDO_MAGIC: Final = int.from_bytes(b"pydsm-U\0", "little")
 
-_TEAM_HEADER: Final = 64
+_TEAM_HEADER: Final = 64 + RING * LINE
 SLOT: Final = 24
 TEAM_WORDS: Final = _TEAM_HEADER + MAX_SLOTS * SLOT
 _DESCRIPTION: Final = 128
@@ -96,6 +101,8 @@ class Team:
     FINISHED: Final = 25
     DEAD: Final = 26
     LOT: Final = 32
+    SCRATCH: Final = 40
+    SHARES: Final = 64  # a line for each entry of the ring, see pydsm.schedule
 
 
 class Slot:
@@ -114,6 +121,9 @@ class Slot:
     DONE: Final = 16  # progress
     TOTAL: Final = 17
     WAITS: Final = 18  # waits so far
+    SHARES: Final = 19  # shares of work that this worker has left behind
+    REDUCED: Final = 20  # 2 words: what it gives to an even and to an odd reduction
+    DIGEST: Final = 22  # 2 words: what these reductions are, see pydsm.reduction
 
 
 class Total:

@@ -88,6 +88,22 @@ class Barrier:
         if not self._absent(generation):
             self._complete(generation)
 
+    def check(self) -> None:
+        """Raise BrokenBarrierError if a worker failed."""
+        self._refuse_broken()
+
+    def has_left(self, rank: int) -> bool:
+        """Say whether a worker has returned or was seen to be dead."""
+        return self._namespace.slots.get(rank, Slot.BARRIER) in (_NEVER, _DEAD)
+
+    def is_dead(self, rank: int) -> bool:
+        """Say whether a worker was seen to be dead, and the others go on."""
+        return self._namespace.slots.get(rank, Slot.BARRIER) == _DEAD
+
+    def is_waited_in(self, rank: int) -> bool:
+        """Say whether a worker has come to the barrier that is not complete yet."""
+        return self._namespace.slots.get(rank, Slot.BARRIER) == self._words.load(Team.GENERATION) + 1
+
     def _refuse_broken(self) -> None:
         if self._words.load(Team.BROKEN):
             raise self._trouble() or BrokenBarrierError("the barrier is broken")
@@ -107,7 +123,7 @@ class Barrier:
         for word in range(8):
             bits = self._words.load(Team.LOT + word)
             if bits:
-                self._namespace.wake_all(bits << 64 * word)
+                self._namespace.parking.wake_all(bits << 64 * word)
 
     def _park(self, generation: int) -> None:
         namespace, words = self._namespace, self._words
@@ -118,13 +134,13 @@ class Barrier:
         words.or_(word, bit)
         try:
             while True:
-                namespace.clear_permit(slot)
+                namespace.parking.clear_permit(slot)
                 trouble = self._trouble()  # before the generation: whoever passed it may have returned since
                 if words.load(Team.GENERATION) != generation:
                     return
                 if trouble is not None:
                     raise trouble
-                if not namespace.park(slot, pause):
+                if not namespace.parking.park(slot, pause):
                     namespace.slots.block_on(slot, self._absent(generation))
                     pause = min(2 * pause, _LAST_PARK)
         finally:
