@@ -331,8 +331,9 @@ def create_in(
         guarded=access == "guarded",
         typed=is_typed(exact),
         file=None if file is None else os.path.abspath(os.fspath(file)),
+        huge=bool(huge),
     )
-    backing = _memory.create(namespace, description, max(1, -(-extents[0] // block)), huge=huge)
+    backing = _memory.create(namespace, description, max(1, -(-extents[0] // block)))
     return _array(backing, readonly=False)
 
 
@@ -448,12 +449,11 @@ def _array(backing: Backing, *, readonly: bool) -> GlobalArray:
         guarded=description.guarded and not readonly,
     )
     root._place = backing.place
-    array = root.view()
-    table = array._table
+    table: LockTable = backing.locks.policy
     _mapped[table.namespace.space, table.name, readonly] = root
     if not readonly:
         _attached[table.namespace.name, table.name, table.array_id] = root
-    return array
+    return root.view()
 
 
 def _exact_dtype(dtype: DTypeLike, name: str) -> np.dtype[Any]:

@@ -38,7 +38,7 @@ class Memory(Protocol):
 
     name: str
 
-    def create(self, namespace: Namespace, description: Description, stripes: int, *, huge: bool = False) -> Backing:
+    def create(self, namespace: Namespace, description: Description, stripes: int) -> Backing:
         """Make an array of zeros."""
 
     def attach(self, namespace: Namespace, name: str, *, readonly: bool) -> Backing:

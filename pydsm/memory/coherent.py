@@ -24,7 +24,7 @@ class CoherentMemory:
 
     name = "coherent"
 
-    def create(self, namespace: Namespace, description: Description, stripes: int, *, huge: bool = False) -> Backing:
+    def create(self, namespace: Namespace, description: Description, stripes: int) -> Backing:
         """Make an array of zeros; its lock segment appears last, so an attacher finds all or nothing.
 
         Raises
@@ -37,7 +37,7 @@ class CoherentMemory:
             if shm.exists(names.lock_name(namespace.name, name)):
                 raise NameExistsError(f"name {name!r} is taken already in namespace {namespace.name!r}")
             shm.unlink(data_file)  # without its lock words: what a killed creator left
-            data = datasegment.create(namespace.name, description, namespace.permissions, huge=huge)
+            data = datasegment.create(namespace.name, description, namespace.permissions)
             try:
                 header, locks = locksegment.create(namespace, description, stripes)
             except BaseException:
