@@ -35,7 +35,7 @@ GROUPS = {
     "ndarray": 25,
     "originals": 120,
     "scaling": 60,
-    "applications": 240,
+    "applications": 300,
     "growth": 90,
     "footprint": 60,
     "instructions": 60,
