@@ -27,7 +27,7 @@ GROUPS = {
     "bulk": 40,
     "atomics": 60,
     "accumulate": 120,
-    "contention": 70,
+    "contention": 80,
     "skew": 60,
     "stripes": 70,
     "barriers": 40,
@@ -38,12 +38,14 @@ GROUPS = {
     "ndarray": 25,
     "originals": 120,
     "scaling": 60,
-    "applications": 180,
+    "applications": 300,
     "growth": 90,
     "footprint": 60,
     "instructions": 60,
 }
 """The modules, and how many seconds each may take on two cpus before it has to leave rows out."""
+LIMIT = 20 * 60
+"""Seconds that all of them may take together."""
 
 _NEEDS_OLD = ("originals", "applications")
 
@@ -56,11 +58,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     progress = Console(stderr=True)
     groups = options.only or tuple(GROUPS)
     old_python, why_not = _old_python(options) if {*_NEEDS_OLD} & {*groups} else (None, "")
-    found = facts(old_python)
-    sections = []
+    found = {"how": "--quick: a look, not a measurement"} if options.quick else {}
+    found |= facts(old_python)
+    sections, began = [], time.monotonic()
     for number, name in enumerate(groups, 1):
         say = partial(_say, progress, f"[{number}/{len(groups)}] {name}", time.monotonic())
-        sections.append(_measure(name, Settings(options.quick, old_python, say, GROUPS[name])))
+        budget = min(GROUPS[name], LIMIT - (time.monotonic() - began))
+        sections.append(_measure(name, Settings(options.quick, old_python, say, budget)))
         if name in _NEEDS_OLD and why_not:
             sections[-1].add(Note(why_not))
     to_terminal(sections, found, Console(width=None if sys.stdout.isatty() else 180))
@@ -91,6 +95,9 @@ def _measure(name: str, settings: Settings) -> Section:
         for row in module.rows(settings):
             section.add(row)
             settings.say(short(row))
+            if settings.is_far_over:
+                section.add(Note(f"skipped: the rest, because the {settings.budget:.0f} s of the group are used up"))
+                break
     except Exception as error:  # a group that breaks does not take the others with it
         section.add(problem_of(error))
         settings.say(section.notes[-1].text)

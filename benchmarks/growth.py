@@ -10,6 +10,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -20,7 +21,7 @@ import pydsm
 from benchmarks.attempts import Note, Row, attempt
 from benchmarks.draws import zipf
 from benchmarks.figure import Figure, Series, table_of
-from benchmarks.measure import Run, interleave
+from benchmarks.measure import Run, Table, interleave, spread
 from benchmarks.settings import Settings
 from benchmarks.workers import timed
 from pydsm import GlobalArray, Team, Worker
@@ -32,7 +33,7 @@ _WORKERS = 2
 _LENGTHS = tuple(10**exponent for exponent in range(3, 9))
 _ROWS = 16_384
 _ELEMENT = 8
-_ROOM = 4  # as much shared memory as the largest step needs, in arrays, and some
+_ROOM = 6  # as much shared memory as the largest step needs, in arrays, and some
 
 Array = np.ndarray[Any, Any]
 Points = dict[str, list[tuple[float, list[float]]]]
@@ -54,6 +55,7 @@ def rows(settings: Settings) -> Iterator[Row]:
     }
     for name, (what, make) in kinds.items():
         yield from attempt(what, settings, partial(_curves, name, what, make, fitting, settings))
+    yield from attempt("copy, for the bandwidth", settings, partial(_bandwidth, fitting[-1], settings))
 
 
 def _curves(name: str, what: str, make: Make, lengths: list[int], settings: Settings) -> Iterator[Row]:
@@ -157,6 +159,40 @@ def _accumulate(A: GlobalArray, rows: Array, values: Array, worker: Worker, coun
         worker.barrier()
 
 
+def _bandwidth(length: int, settings: Settings) -> Iterator[Row]:
+    """Yield what memory gives: STREAM's copy, each byte read and written once counted twice."""
+    private, copy = np.ones(length), np.empty(length)
+    runs = {"one process, private memory": _repeated(partial(np.copyto, copy, private))}
+    with ExitStack() as stack:
+        for size in (1, _WORKERS):
+            team = stack.enter_context(Team(size))
+            A, B = team.array("A", length), team.array("B", length)
+            A[:] = 1
+            runs[f"pydsm, {size} workers" if size > 1 else "pydsm, 1 worker"] = _copies(team, A, B)
+        samples = interleave(runs, rounds=settings.curve_rounds, seconds=0)
+    moved = 2 * _ELEMENT * length
+    yield Table(
+        f"Copying {length} elements of {_ELEMENT} bytes, as STREAM counts it",
+        [("who", None), ("bandwidth", "bandwidth")],
+        [[name, spread([moved / seconds for seconds in each])] for name, each in samples.items()],
+    )
+
+
+def _copies(team: Team, A: GlobalArray, B: GlobalArray) -> Run:
+    def prepare(worker: Worker, count: int) -> Callable[[], None]:
+        mine = worker.split(len(A))
+        a, b = A[mine.start : mine.stop], B[mine.start : mine.stop]
+        np.copyto(b, a)  # the pages are in this worker's table now
+        return partial(_copy, a, b, count)
+
+    return lambda count: timed(team, partial(prepare, count=count))
+
+
+def _copy(a: Array, b: Array, count: int) -> None:
+    for _ in range(count):
+        np.copyto(b, a)
+
+
 def _repeated(call: Callable[[], object]) -> Run:
     def run(count: int) -> float:
         began = time.perf_counter()
@@ -175,8 +211,8 @@ def _show(name: str, what: str, points: Points) -> Iterator[Row]:
     small, large = (ours.y[at].median / plain.y[at].median for at in (0, -1))
     figure = Figure(
         f"growth-{name}",
-        f"{what[0].upper()}{what[1:]}: {_times(small)} plain NumPy at {_power(ours.x[0])} elements, "
-        f"{_times(large)} at {_power(ours.x[-1])}",
+        f"{what[0].upper()}{what[1:]}: {_times(small)} as long as plain NumPy for {_power(ours.x[0])}, "
+        f"{_times(large)} for {_power(ours.x[-1])}",
         "elements" if name != "updates" else "updates",
         "time",
         "time",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 
 import matplotlib as mpl
@@ -18,6 +19,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from PIL import Image
 
 from benchmarks.figure import Figure, Role, Series
 from benchmarks.measure import Comparison, Cost
@@ -38,6 +40,7 @@ _PEERS = (
     ("#000000", "<"),
 )
 _LIMIT = "#000000"
+_COLOURS = 64
 _WIDTH = 8.0
 _ROW_HEIGHT = 0.27
 _STYLE = {
@@ -67,9 +70,12 @@ def draw(sections: Sequence[Section], folder: Path) -> dict[str, str]:
 
 
 def _save(picture: plt.Figure, folder: Path, name: str) -> str:
-    # No date and no version inside, so that the same numbers give the same file.
-    picture.savefig(folder / f"{name}.png", dpi=110, metadata={"Software": None})
+    # No date and no version inside, so that the same numbers give the same file; few colours, so that it is small.
+    drawn = BytesIO()
+    picture.savefig(drawn, dpi=110, metadata={"Software": None})
     plt.close(picture)
+    few = Image.open(drawn).convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE)
+    few.save(folder / f"{name}.png", optimize=True)
     return f"{name}.png"
 
 

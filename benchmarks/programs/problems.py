@@ -239,7 +239,7 @@ ALL = {
         Problem(
             "histogram",
             "{} samples into 256 bins",
-            20_000_000,
+            10_000_000,
             1_000_000,
             1,
             False,

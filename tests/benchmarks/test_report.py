@@ -74,9 +74,24 @@ def test_a_miss_that_nobody_has_explained_is_listed() -> None:
     assert "Missed without an explanation so far: `strange` beside peer." in page(strange)
 
 
+def test_sections_during_which_others_were_busy_are_not_to_be_believed() -> None:
+    pytest.importorskip("rich")
+    from benchmarks.report import to_markdown
+
+    quiet, busy = Section("Quiet", others=0.1), Section("Busy", others=0.9)
+    text = to_markdown([quiet, busy], {}, TEXTS, {})
+    assert "do not believe their numbers: Busy.\n" in text
+    assert "do not believe" not in to_markdown([quiet], {}, TEXTS, {})
+
+
 def test_an_explanation_is_about_rows_and_peers_that_begin_so() -> None:
     other = Comparison("lock, 4 workers", "another", "time", [2.0], [1.0], Target(1))
     assert list(needed([section(other)], TEXTS)) == []
+
+
+def test_a_row_is_explained_once_by_the_first_text_that_fits() -> None:
+    texts = [Explanation("lock, 4", "", "Four."), Explanation("lock", "", "Any.")]
+    assert list(needed([section(BAD)], texts)) == [("`lock, 4 workers`", "Four.")]
 
 
 def test_the_texts_that_come_with_the_suite_can_be_read() -> None:
