@@ -56,7 +56,7 @@ _FAILED: Final = 1  # and the bytes that are free, above
 _WRITTEN: Final = 2  # the row
 _COMBINED: Final = 3  # the part
 _SMALL: Final = 1 << 15  # bytes of an array that is combined faster than one waits for the others once more
-_BLOCK: Final = 1 << 16  # bytes that stay in the cache while all rows are combined
+_BLOCK: Final = 1 << 19  # bytes that stay in the cache while all rows are combined
 _DIGESTS: Final = 1 << 64
 
 
