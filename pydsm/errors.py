@@ -19,6 +19,7 @@ __all__ = [
     "PydsmError",
     "SegmentError",
     "UnknownNameError",
+    "WaitTimeoutError",
     "WorkerDiedError",
     "WorkerError",
 ]
@@ -65,6 +66,10 @@ class NoRoomError(PydsmError, MemoryError):
 
 class LockTimeoutError(PydsmError, TimeoutError):
     """The rows were not had in time.  Facts: ``name``, ``rows``, ``holders`` (list of str)."""
+
+
+class WaitTimeoutError(PydsmError, TimeoutError):
+    """An element did not become what was waited for in time.  Facts: ``name``."""
 
 
 class DeadlockError(PydsmError, RuntimeError):

@@ -58,6 +58,7 @@ __all__ = [
     "Slot",
     "Team",
     "Total",
+    "fixed_part",
     "lock_segment",
     "read_lock_header",
     "slot_word",
@@ -227,6 +228,11 @@ def lock_segment(description: Description, stripes: int, array_id: int, uid: int
     return bytes(content), words + (stripes + lots) * LINE
 
 
+def fixed_part(header: NDArray[np.uint64]) -> bytes:
+    """Return what of a lock segment's header never changes: all but the totals."""
+    return header[: Total.ACQUISITIONS].tobytes() + header[_DESCRIPTION // 8 :].tobytes()
+
+
 def read_lock_header(words: NDArray[np.uint64], name: str) -> LockHeader:
     """Check a lock segment and return its header.
 
@@ -241,7 +247,7 @@ def read_lock_header(words: NDArray[np.uint64], name: str) -> LockHeader:
 
     if len(words) < _DESCRIPTION // 8 or int(words[0]) != LOCK_MAGIC:
         raise refuse("does not begin as one of pydsm's")
-    _, version, uid, header_words, stripes, lots, array_id, length = (int(word) for word in words[:8])
+    _, version, uid, header_words, stripes, lots, array_id, length = words[:8].tolist()
     if version != VERSION:
         raise refuse(f"has version {version}, this pydsm reads version {VERSION}")
     if not (
@@ -254,14 +260,19 @@ def read_lock_header(words: NDArray[np.uint64], name: str) -> LockHeader:
         raise refuse("contradicts its own size")
     text = words[:header_words].tobytes()[_DESCRIPTION : _DESCRIPTION + length]
     try:
-        fields = json.loads(text)
-        description = Description(**{**fields, "shape": tuple(fields["shape"])})
+        description = _read_description(text)
         sound = _is_sound(description, name, stripes)
     except (ValueError, TypeError, KeyError, AttributeError, SyntaxError, RecursionError, MemoryError) as error:
         raise refuse(f"has an unreadable description ({error})") from None
     if not sound or array_id >> 32:  # a slot's target is id and stripe in one word
         raise refuse("describes an impossible array")
     return LockHeader(header_words, stripes, lots, array_id, uid, description)
+
+
+@functools.lru_cache(maxsize=256)
+def _read_description(text: bytes) -> Description:
+    fields = json.loads(text.decode())
+    return Description(**{**fields, "shape": tuple(fields["shape"])})
 
 
 def _is_sound(description: Description, name: str, stripes: int) -> bool:

@@ -123,7 +123,7 @@ class Barrier:
         for word in range(8):
             bits = self._words.load(Team.LOT + word)
             if bits:
-                self._namespace.wake_all(bits << 64 * word)
+                self._namespace.parking.wake_all(bits << 64 * word)
 
     def _park(self, generation: int) -> None:
         namespace, words = self._namespace, self._words
@@ -134,13 +134,13 @@ class Barrier:
         words.or_(word, bit)
         try:
             while True:
-                namespace.clear_permit(slot)
+                namespace.parking.clear_permit(slot)
                 trouble = self._trouble()  # before the generation: whoever passed it may have returned since
                 if words.load(Team.GENERATION) != generation:
                     return
                 if trouble is not None:
                     raise trouble
-                if not namespace.park(slot, pause):
+                if not namespace.parking.park(slot, pause):
                     namespace.slots.block_on(slot, self._absent(generation))
                     pause = min(2 * pause, _LAST_PARK)
         finally:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from pydsm.core import names
-from pydsm.core.layout import Slot, Team, read_lock_header
+from pydsm.core.layout import Participant, Slot, Team, read_lock_header
 from pydsm.errors import SegmentError
 from pydsm.ipc import segment
 from pydsm.sync import datasegment, undo
@@ -32,7 +32,7 @@ from pydsm.sync.slots import EXCLUSIVE, SlotTable
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["bury", "find_words", "put_back"]
+__all__ = ["abandoned_by", "bury", "find_words", "put_back"]
 
 _WORD: Final = np.dtype(np.uint64)
 
@@ -70,6 +70,12 @@ def put_back(namespace: str, slot: int, found: list[LockWords]) -> None:
         return _elements(namespace, words) if words is not None else None
 
     undo.roll_back(namespace, slot, attach)
+
+
+def abandoned_by(who: Participant, found: Iterable[LockWords]) -> list[str]:
+    """Return what a dead participant held and nobody has taken over, as texts."""
+    stripes = [(words, [stripe for stripe, dead in words.abandoned().items() if dead == who]) for words in found]
+    return [words.full_name(*held) for words, held in stripes if held]
 
 
 def find_words(namespace: str, known: Iterable[str], mapped: Iterable[LockWords]) -> list[LockWords]:

@@ -22,14 +22,15 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from pydsm.core import names
-from pydsm.core.layout import MAX_SLOTS, TEAM_MAGIC, TEAM_WORDS, VERSION, LockHeader, Participant, Slot, Team, slot_word
+from pydsm.core.layout import MAX_SLOTS, TEAM_MAGIC, TEAM_WORDS, VERSION, LockHeader, Participant, Slot, Team
 from pydsm.errors import NameExistsError, SegmentError, UnknownNameError
-from pydsm.ipc import catalog, segment, semaphore, shm
+from pydsm.ipc import catalog, segment, shm
 from pydsm.ipc.lockfile import LockFile
 from pydsm.native import StripeLocks, Words, forget_identity, held
 from pydsm.sync import burial
 from pydsm.sync.lockwords import LockWords
-from pydsm.sync.slots import SlotTable, bits_of
+from pydsm.sync.parking import Parking
+from pydsm.sync.slots import SlotTable
 from pydsm.sync.undo import UndoLog
 
 if TYPE_CHECKING:
@@ -70,8 +71,7 @@ class Namespace:
         # One for each array in a process, so that re-entrance is counted in one place.
         self.lock_words: weakref.WeakValueDictionary[int, StripeLocks] = weakref.WeakValueDictionary()
         self._taken: set[int] = set()  # slots of this process's living threads
-        self._semaphores: dict[int, semaphore.Semaphore] = {}
-        self._parking: set[int] = set()
+        self.parking = Parking(name, self.words, self.permissions, shared=self.is_shared)
         self._undo_logs: dict[int, UndoLog] = {}
         self._burying = False
         self._closed = False
@@ -95,7 +95,7 @@ class Namespace:
         Raises
         ------
         NameExistsError
-            A living program has that namespace.
+            A living program has that namespace, or another user.
         """
         name = names.new_namespace() if name is None else names.check_namespace(name)
         catalog.reclaim()
@@ -112,10 +112,9 @@ class Namespace:
         first_id = int.from_bytes(os.urandom(3), "little") << 8
         table[[Team.NEXT_ID, Team.SIZE, Team.CREATED]] = first_id, size, time.time_ns()
         try:
-            shm.link(descriptor, file.name)
-        except FileExistsError:
-            file.close()
-            raise NameExistsError(f"namespace {name!r} is in use by a living program") from None
+            while not _link(descriptor, file.name):
+                if not catalog.make_way(name):
+                    raise NameExistsError(f"namespace {name!r} is in use by a living program, or by another user")
         except BaseException:
             file.close()
             raise
@@ -153,11 +152,23 @@ class Namespace:
             return cls(name, file, table, creator=False)
 
     @classmethod
-    def join_or_create(cls, name: str) -> Namespace:
-        """Join a namespace, or create it if nobody lives there."""
+    def opened(cls, name: str, *, kept: bool = False) -> Namespace | None:
+        """Return a namespace that is open here (until the process ends, with `kept`), without looking at its names."""
+        known = _open.get(name)
+        return None if known is None or known._closed or (kept and known not in _kept) else known
+
+    @classmethod
+    def join_or_create(cls, name: str, *, fresh: bool) -> Namespace:
+        """Join a namespace, or create it if nobody lives there.
+
+        With `fresh`, what killed programs left in it is taken back first, unless this
+        process or another one has it open; without, it is joined as it is.
+        """
         with _guard:
             namespace: Namespace | None = None
             while namespace is None:
+                if fresh and not _is_open(name):
+                    catalog.make_way(name)
                 with contextlib.suppress(UnknownNameError):
                     namespace = cls.open(name)
                     break
@@ -238,54 +249,6 @@ class Namespace:
                 self.slots.vacate(slot)
             self._file.leave_slot(slot)
 
-    # -- sleeping and waking -----------------------------------------------------
-
-    def park(self, slot: int, seconds: float) -> bool:
-        """Sleep in one's own slot until woken; False if `seconds` went by."""
-        self._parking.add(slot)  # before looking: `close` unmaps what nobody sleeps on
-        try:
-            return self._semaphore(slot).park(seconds)
-        finally:
-            self._parking.discard(slot)
-
-    def wake(self, slot: int) -> None:
-        """Wake the thread in a slot, unless that is under way already."""
-        if self.words.exchange(slot_word(slot, Slot.PERMIT), 1) == 0:
-            with contextlib.suppress(OSError):  # nobody has slept there yet; or its first sleep ends by itself
-                self._semaphore(slot, create=False).post()
-
-    def wake_all(self, bits: int) -> None:
-        """Wake the threads in all the slots whose bit is set."""
-        for slot in bits_of(bits):
-            self.wake(slot)
-
-    def _post_all(self, bits: int) -> None:
-        """Wake threads even if that is said to be under way: who said so may be dead."""
-        for slot in bits_of(bits):
-            self.words.store(slot_word(slot, Slot.PERMIT), 0)
-            self.wake(slot)
-
-    def clear_permit(self, slot: int) -> None:
-        """Say, before looking again, that the next wake-up is wanted."""
-        self.words.store(slot_word(slot, Slot.PERMIT), 0)
-
-    def _semaphore(self, slot: int, *, create: bool = True) -> semaphore.Semaphore:
-        known = self._semaphores.get(slot)
-        if known is None:
-            if self.closed:
-                raise RuntimeError(f"nobody can wait in namespace {self.name!r} any more: {self._why_closed}")
-            known = self._semaphores[slot] = self._find_semaphore(slot, create=create)
-        return known
-
-    def _find_semaphore(self, slot: int, *, create: bool) -> semaphore.Semaphore:
-        name = names.semaphore_name(self.name, slot)
-        while create:
-            with contextlib.suppress(FileExistsError):
-                return semaphore.Semaphore.create(name, **self.permissions)
-            with contextlib.suppress(FileNotFoundError):
-                return semaphore.Semaphore.open(name, shared=self.is_shared)
-        return semaphore.Semaphore.open(name, shared=self.is_shared)
-
     # -- the dead ----------------------------------------------------------------
 
     def bury(self, slot: int) -> list[str]:
@@ -298,7 +261,7 @@ class Namespace:
             try:
                 with self._file.burying() as alone, self._file.holding_slot(slot) as mine:
                     if alone and mine and self.slots.get(slot, Slot.STATE):
-                        held = burial.bury(self.name, self.slots, slot, self._all_words(), self._post_all)
+                        held = burial.bury(self.name, self.slots, slot, self._all_words(), self.parking.wake_surely)
             finally:
                 self._burying = False
         return held
@@ -306,36 +269,25 @@ class Namespace:
     def bury_all(self) -> None:
         """Put right what all that are dead left, as far as nobody else is at it for long."""
         for slot in self.slots.taken():
-            for _ in range(_PATIENCE):
-                self.bury(slot)
-                if not self.slots.get(slot, Slot.STATE) or self.is_alive(slot):
-                    break
-                time.sleep(_BURIAL_SECONDS)
+            self._bury_in_time(slot, unless_alive=True)
 
     def lose(self, slot: int, pid: int) -> list[str]:
         """Bury a worker whose process was seen to end, unless somebody else was faster; return what it died in."""
+        return self._bury_in_time(slot) or burial.abandoned_by(Participant(slot, pid, slot), self._all_words())
+
+    def _bury_in_time(self, slot: int, *, unless_alive: bool = False) -> list[str]:
+        """Bury a participant, waiting a while for others who are at it; return what it died in."""
         for _ in range(_PATIENCE):
             held = self.bury(slot)
-            if held:
+            if held or not self.slots.get(slot, Slot.STATE) or (unless_alive and self.is_alive(slot)):
                 return held
-            if not self.slots.get(slot, Slot.STATE):
-                break
             time.sleep(_BURIAL_SECONDS)
-        return self._abandoned_by(Participant(slot, pid, slot))
+        return []
 
     def put_back(self, slot: int) -> None:
         """Undo what this process's participant in a slot never came to the end of."""
         if slot in self._undo_logs:
             burial.put_back(self.name, slot, self._all_words())
-
-    def _abandoned_by(self, who: Participant) -> list[str]:
-        """Return what a dead participant held and nobody has taken over, as texts."""
-        found = []
-        for words in self._all_words():
-            stripes = [stripe for stripe, dead in words.abandoned().items() if dead == who]
-            if stripes:
-                found.append(words.full_name(*stripes))
-        return found
 
     def _all_words(self) -> list[LockWords]:
         mapped = [locks.policy for locks in list(self.lock_words.values())]
@@ -396,10 +348,7 @@ class Namespace:
         if _open.get(self.name) is self:
             del _open[self.name]
         _kept.discard(self)
-        for slot, parked in list(self._semaphores.items()):
-            if slot not in self._parking:  # a thread of ours asleep on it would wake up on nothing
-                parked.close()
-        self._semaphores.clear()
+        self.parking.close(self._why_closed)
         if self._is_last() and self._file.has_name():
             catalog.remove_names(catalog.files_of(self.name))
         self._file.close()
@@ -418,14 +367,30 @@ class Namespace:
     def _after_fork(self) -> None:
         """Be a process of one's own: a child holds none of its parent's kernel locks."""
         self._seat = threading.local()
-        self._taken, self._parking, self._undo_logs = set(), set(), {}
+        self._taken, self._undo_logs = set(), {}
         self._burying = False
+        self.parking.after_fork()
         if not self._closed:
             try:
                 self._file.reopen()
             except OSError as error:  # no descriptor left: without proof of life no part in anything
                 self._closed = True
                 self._why_closed = f"this child process could not join it: {error.strerror}"
+                self.parking.refuse(self._why_closed)
+
+
+def _link(descriptor: int, name: str) -> bool:
+    """Give a new file its name; False if that is taken."""
+    with contextlib.suppress(FileExistsError):
+        shm.link(descriptor, name)
+        return True
+    return False
+
+
+def _is_open(name: str) -> bool:
+    """Say whether this process takes part in what has that name now."""
+    known = _open.get(name)
+    return known is not None and (known._closed or known._file.has_name())
 
 
 class _Seat:

@@ -99,7 +99,7 @@ class _Terminate(_Named):
         A = self.team.array("A", 3, int)
         self.team.lock("L")
         with A.locked(0):
-            self.team._namespace._semaphore(A._table.namespace.join() - 1)
+            self.team._namespace.parking.semaphore(A._table.namespace.join() - 1)
 
     def operate(self) -> None:
         self.team.terminate()
@@ -144,7 +144,7 @@ class _Reclaim(_Named):
         A = team.array("A", 3, int)
         team.lock("L")
         with A.locked(0):
-            team._namespace._semaphore(A._table.namespace.join() - 1)
+            team._namespace.parking.semaphore(A._table.namespace.join() - 1)
             kill_here()
 
     def operate(self) -> None:

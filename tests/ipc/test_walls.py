@@ -34,7 +34,7 @@ def live(namespace, now_let_go=lambda: None):
         B = pydsm.attach(f"{namespace}/A", readonly=True)
         with A.locked(3), L:
             A[3] += 1
-        team._namespace._semaphore(3).post()
+        team._namespace.parking.semaphore(3).post()
         big = team.array("big", 1 << 20, "u1")
         big[:] = 1
     finally:
@@ -108,7 +108,7 @@ for A in made.values():
     A[:] = 7
 for slot in range(2):
     try:
-        team._namespace._semaphore(slot)
+        team._namespace.parking.semaphore(slot)
     except MemoryError as error:
         print(error)
 assert all((A == 7).all() for A in made.values())

@@ -1,7 +1,7 @@
 """The lock words as a model small enough to explore every interleaving.
 
 Each step is one access to shared memory, in the order in which `native/atomic.h`,
-`native/region.pyx` and `sync/locktable.py` make them.  Sleeps have no time-out here: what
+`native/stripe_locks.pxi` and `sync/locktable.py` make them.  Sleeps have no time-out here: what
 the real code repairs by waking up after a while would be a stuck state in the model.
 
 Modes: ``x`` exclusive, ``s`` shared, ``t`` exclusive with a timeout that may be over

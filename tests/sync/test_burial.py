@@ -21,7 +21,7 @@ from pydsm.sync import datasegment, locktable
 from pydsm.sync import namespace as namespaces
 from pydsm.sync.locktable import LockTable
 from pydsm.sync.lockwords import LockWords
-from pydsm.sync.namespace import Namespace
+from pydsm.sync.parking import Parking
 from pydsm.sync.slots import EXCLUSIVE, RECOVERING, SHARED, SlotTable
 from tests.sync.test_waits import fork, until
 from tests.test_locked import Holder, is_free
@@ -175,11 +175,11 @@ def test_a_burial_wakes_even_who_is_said_to_be_woken_already(
 ) -> None:
     namespace = A._table.namespace
     mortal = Mortal(lambda mortal: mortal.enter(A.locked(0)))
-    real, caught = Namespace.clear_permit, []
+    real, caught = Parking.clear_permit, []
 
-    def clear_permit(self: Namespace, slot: int) -> None:
+    def clear_permit(self: Parking, slot: int) -> None:
         real(self, slot)
-        self.words.store(slot_word(slot, Slot.PERMIT), 1)  # a waker took it, and died before it could post
+        self._words.store(slot_word(slot, Slot.PERMIT), 1)  # a waker took it, and died before it could post
 
     def wait() -> None:
         with pytest.raises(pydsm.OwnerDiedError) as error, A.locked(0):
@@ -187,12 +187,12 @@ def test_a_burial_wakes_even_who_is_said_to_be_woken_already(
         caught.append(error)
 
     monkeypatch.setattr(locktable, "_FIRST_PARK", 1000.0)
-    monkeypatch.setattr(Namespace, "clear_permit", clear_permit)
+    monkeypatch.setattr(Parking, "clear_permit", clear_permit)
     thread = threading.Thread(target=wait, daemon=True)
     thread.start()
     until(A._table.waiting)
     [waiter] = A._table.waiting()
-    until(lambda: waiter in namespace._semaphores)  # from now on a post is kept
+    until(lambda: namespace.parking.has(waiter))  # from now on a post is kept
     namespace.bury(mortal.slot)
     thread.join(20)
     assert len(caught) == 1

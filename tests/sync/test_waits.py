@@ -19,7 +19,7 @@ from pydsm.native import held
 from pydsm.sync import barrier, deadlock, locktable
 from pydsm.sync.lock import attach_lock, create_lock
 from pydsm.sync.locktable import LockTable
-from pydsm.sync.namespace import Namespace
+from pydsm.sync.parking import Parking
 from pydsm.sync.slots import EXCLUSIVE
 from tests.test_locked import Holder, is_free
 
@@ -35,15 +35,15 @@ def A() -> Iterator[pydsm.GlobalArray]:
 @pytest.fixture
 def parks(monkeypatch: pytest.MonkeyPatch) -> Steps:
     """Give the steps that the main thread takes instead of its next sleeps, as if a handler ran just then."""
-    real, me, steps = Namespace.park, threading.get_ident(), Steps()
+    real, me, steps = Parking.park, threading.get_ident(), Steps()
 
-    def park(self: Namespace, slot: int, seconds: float) -> bool:
+    def park(self: Parking, slot: int, seconds: float) -> bool:
         if not steps or threading.get_ident() != me:
             return real(self, slot, seconds)
         steps.pop(0)()
         return True
 
-    monkeypatch.setattr(Namespace, "park", park)
+    monkeypatch.setattr(Parking, "park", park)
     return steps
 
 
@@ -343,7 +343,7 @@ def test_a_suspicion_that_fell_gives_way_to_the_deadlock_there_is(monkeypatch: p
             return True
 
         monkeypatch.setattr(deadlock, "suspect", suspect)
-        monkeypatch.setattr(Namespace, "park", park)
+        monkeypatch.setattr(Parking, "park", park)
         puppets.hold(0, row=1)
         puppets.wait(0, row=0, blocker=me)  # of the past: it sleeps and does not know
         with A.locked(2), pytest.raises(pydsm.DeadlockError) as caught, A.locked(1, timeout=20):
@@ -361,7 +361,7 @@ def test_who_is_woken_in_vain_over_and_over_finds_the_deadlock(monkeypatch: pyte
             puppets.look(0, blocker=me)
             return True
 
-        monkeypatch.setattr(Namespace, "park", park)
+        monkeypatch.setattr(Parking, "park", park)
         puppets.hold(0, row=1)
         puppets.wait(0, row=0, blocker=me)
         with A.locked(0), pytest.raises(pydsm.DeadlockError), A.locked(1, timeout=20):
@@ -382,7 +382,7 @@ def test_who_is_woken_in_vain_over_and_over_finds_the_dead(
         assert time.monotonic() < deadline, "it never looked"
         return True
 
-    monkeypatch.setattr(Namespace, "park", park)
+    monkeypatch.setattr(Parking, "park", park)
     with A.locked(0):
         pass
 
