@@ -28,7 +28,7 @@ GROUPS = {
     "contention": 70,
     "skew": 60,
     "stripes": 70,
-    "schedules": 90,
+    "schedules": 100,
     "barriers": 40,
     "runs": 15,
     "segments": 60,

@@ -26,7 +26,7 @@ __all__ = ["TITLE", "rows"]
 
 TITLE = "Loops of unequal items"
 _PIXELS = 256
-_STEPS = 300
+_STEPS = 200
 
 Schedule = Callable[[Worker, int], Iterable[Iterable[int]]]
 """Gives a worker ranges or lists of the items 0 to n - 1, one after the other."""
@@ -68,8 +68,8 @@ def _is_prime(number: int, count: int) -> int:
 
 
 _LOOPS = (
-    Loop("rows of the Mandelbrot set", 200, 60, _row_of_mandelbrot),
-    Loop("numbers tested by division", 40_000, 5_000, _is_prime),
+    Loop("rows of the Mandelbrot set", 160, 60, _row_of_mandelbrot),
+    Loop("numbers tested by division", 30_000, 5_000, _is_prime),
 )
 _SCHEDULES: dict[str, Schedule] = {
     "share(n)": lambda worker, n: worker.share(n),
@@ -104,7 +104,7 @@ def _measure(what: str, loop: Loop, size: int, tails: dict[str, list[Spread]], s
         runs = {name: _run(team, done, loop, schedule, expected) for name, schedule in _SCHEDULES.items()}
         seconds = interleave(runs, rounds=settings.team_rounds, seconds=settings.team_seconds)
         tails[what] = [
-            spread([_wait(team, done, loop, schedule) for _ in range(settings.team_rounds)])
+            spread([_wait(team, done, loop, schedule) for _ in range(settings.curve_rounds)])
             for schedule in _SCHEDULES.values()
         ]
     for name in runs:
