@@ -16,6 +16,7 @@ from functools import partial
 import numpy as np
 import numpy.random
 
+from benchmarks.attempts import Row, attempt
 from benchmarks.measure import Comparison, Run, Spread, Table, Target, interleave, spread
 from benchmarks.settings import WORKERS, Settings
 from benchmarks.workers import timed
@@ -25,7 +26,7 @@ __all__ = ["TITLE", "rows"]
 
 TITLE = "Loops of unequal items"
 _PIXELS = 256
-_STEPS = 300
+_STEPS = 200
 
 Schedule = Callable[[Worker, int], Iterable[Iterable[int]]]
 """Gives a worker ranges or lists of the items 0 to n - 1, one after the other."""
@@ -67,8 +68,8 @@ def _is_prime(number: int, count: int) -> int:
 
 
 _LOOPS = (
-    Loop("rows of the Mandelbrot set", 200, 60, _row_of_mandelbrot),
-    Loop("numbers tested by division", 40_000, 5_000, _is_prime),
+    Loop("rows of the Mandelbrot set", 160, 60, _row_of_mandelbrot),
+    Loop("numbers tested by division", 30_000, 5_000, _is_prime),
 )
 _SCHEDULES: dict[str, Schedule] = {
     "share(n)": lambda worker, n: worker.share(n),
@@ -81,29 +82,34 @@ _OURS = "share(n)"
 _TARGETS = {"splitIndices(n, random=True)": Target(1)}
 
 
-def rows(settings: Settings) -> Iterator[Comparison | Table]:
+def rows(settings: Settings) -> Iterator[Row]:
     """Yield guided shares beside other schedules, and then how long workers wait at the end."""
-    tails: dict[str, list[Spread]] = {name: [] for name in _SCHEDULES}
-    cases = [(loop, size) for loop in _LOOPS for size in WORKERS]
-    for loop, size in cases:
-        settings.say(f"{loop.what}, {size} workers")
-        with Team(size) as team:
-            done = team.array("done", loop.size(settings), int)
-            expected = np.array([loop.do(item, len(done)) for item in range(len(done))])
-            runs = {name: _run(team, done, loop, schedule, expected) for name, schedule in _SCHEDULES.items()}
-            seconds = interleave(runs, rounds=settings.team_rounds, seconds=settings.team_seconds)
-            for name, schedule in _SCHEDULES.items():
-                waits = [_wait(team, done, loop, schedule) for _ in range(settings.team_rounds)]
-                tails[name].append(spread(waits))
-        what = f"{len(expected)} {loop.what}, {size} workers"
-        for name in runs:
-            if name != _OURS:
-                yield Comparison(what, name, "time", seconds[_OURS], seconds[name], _TARGETS.get(name))
-    yield Table(
-        "How long a worker waits for the last one at the end of a loop, on average",
-        [("schedule", None), *[(f"{loop.what}, {size} workers", "time") for loop, size in cases]],
-        [[name, *cells] for name, cells in tails.items()],
-    )
+    tails: dict[str, list[Spread]] = {}
+    for loop in _LOOPS:
+        for size in WORKERS:
+            what = f"{loop.size(settings)} {loop.what}, {size} workers"
+            yield from attempt(what, settings, partial(_measure, what, loop, size, tails, settings))
+    if tails:
+        yield Table(
+            "How long a worker waits for the last one at the end of a loop, on average",
+            [("loop", None), *[(name, "time") for name in _SCHEDULES]],
+            [[what, *cells] for what, cells in tails.items()],
+        )
+
+
+def _measure(what: str, loop: Loop, size: int, tails: dict[str, list[Spread]], settings: Settings) -> Iterator[Row]:
+    with Team(size) as team:
+        done = team.array("done", loop.size(settings), int)
+        expected = np.array([loop.do(item, len(done)) for item in range(len(done))])
+        runs = {name: _run(team, done, loop, schedule, expected) for name, schedule in _SCHEDULES.items()}
+        seconds = interleave(runs, rounds=settings.team_rounds, seconds=settings.team_seconds)
+        tails[what] = [
+            spread([_wait(team, done, loop, schedule) for _ in range(settings.curve_rounds)])
+            for schedule in _SCHEDULES.values()
+        ]
+    for name in runs:
+        if name != _OURS:
+            yield Comparison(what, name, "time", seconds[_OURS], seconds[name], _TARGETS.get(name))
 
 
 def _run(team: Team, done: GlobalArray, loop: Loop, schedule: Schedule, expected: np.ndarray) -> Run:

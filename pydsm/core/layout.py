@@ -112,7 +112,7 @@ class Slot:
     PID: Final = 1
     RANK: Final = 2  # rank + 1, 0 for a thread that is no worker
     WAIT: Final = 3  # 0, or the number of the wait that goes on
-    TARGET: Final = 4  # array id << 32 | stripe
+    TARGET: Final = 4  # array id << 32 | stripe; 0 in a barrier, 1 in share()
     KIND: Final = 5  # see sync.slots
     CHECKED: Final = 6  # how often the blockers were seen to block still
     PERMIT: Final = 7  # 1: a wake-up is under way
