@@ -21,9 +21,9 @@ torture: .venv/developer       ## the long form of the tests of deaths and fault
 	$(BIN)/python -m tests.torture --kills 10000 --peers
 	PYDSM_TORTURE=1 $(BIN)/python -m pytest --timeout 7200 tests/crash tests/ipc tests/model tests/sync
 
-bench: .venv/developer         ## measure beside the peers; writes docs/benchmarks.md
+bench: .venv/developer         ## measure beside the peers, some 20 minutes; writes docs/benchmarks/
 	$(BIN)/pip install --quiet '.[bench]'
-	$(BIN)/python -m benchmarks --markdown docs/benchmarks.md
+	$(BIN)/python -m benchmarks --output docs/benchmarks
 
 clean:
 	rm -rf .venv build *.egg-info pydsm/native/*.c pydsm/native/*.so

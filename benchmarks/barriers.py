@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from functools import partial
 from multiprocessing.synchronize import Barrier
 
+from benchmarks.attempts import Note, Row
 from benchmarks.futex import WITHOUT, Futex
 from benchmarks.measure import Comparison, Run, Table, Target, compare, interleave, spread
 from benchmarks.settings import Settings
@@ -26,7 +27,7 @@ _SIZES = (2, 4, 8)
 _TARGETS = {"multiprocessing.Barrier": Target(0.3)}  # the futex in C sets none: near it is good
 
 
-def rows(settings: Settings) -> Iterator[Comparison | Table | str]:
+def rows(settings: Settings) -> Iterator[Row]:
     """Yield the barrier of a team beside its peers, and what a wake-up costs on this machine."""
     with ExitStack() as stack:
         futex = stack.enter_context(Futex.compiled())
@@ -43,7 +44,7 @@ def rows(settings: Settings) -> Iterator[Comparison | Table | str]:
                 ):
                     yield Comparison(row.what, row.beside, row.cost, row.ours, row.theirs, _TARGETS.get(row.beside))
         if futex is None:
-            yield WITHOUT
+            yield Note(WITHOUT)
         else:
             yield _pingpong(futex, settings)
 

@@ -11,7 +11,19 @@ from benchmarks import oldpython
 
 __all__ = ["facts"]
 
-_PACKAGES = ("py-dsm", "SharedArray", "posix_ipc", "fasteners")
+_PACKAGES = (
+    "SharedArray",
+    "posix_ipc",
+    "fasteners",
+    "filelock",
+    "atomics",
+    "UltraDict",
+    "joblib",
+    "ray",
+    "numba",
+    "mpi4py",
+    "matplotlib",
+)
 
 
 def facts(old_python: str | None) -> dict[str, str]:
@@ -23,6 +35,7 @@ def facts(old_python: str | None) -> dict[str, str]:
         "kernel": f"{platform.system()} {platform.release()}",
         "Python": f"{platform.python_implementation()} {platform.python_version()}",
         "numpy": version("numpy"),
+        "py-dsm": _version("py-dsm"),
         **{name: _version(name) for name in _PACKAGES},
     }
     if _is_editable("py-dsm"):
@@ -42,7 +55,10 @@ def _cpu_model() -> str:
 
 
 def _is_editable(name: str) -> bool:
-    origin = distribution(name).read_text("direct_url.json")
+    try:
+        origin = distribution(name).read_text("direct_url.json")
+    except PackageNotFoundError:
+        return False
     return origin is not None and json.loads(origin).get("dir_info", {}).get("editable", False)
 
 

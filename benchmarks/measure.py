@@ -18,7 +18,8 @@ __all__ = ["Comparison", "Cost", "Run", "Spread", "Table", "Target", "compare", 
 Run = Callable[[int], float]
 """Repeats something so often and returns the seconds it took, set-up left out."""
 
-Cost = Literal["time", "rate"]
+Cost = Literal["time", "rate", "bytes", "bandwidth", "ratio", "share", "count"]
+"""What a number counts, which decides its unit; only of rates, bandwidths and ratios is more better."""
 
 
 @dataclass(frozen=True, slots=True)

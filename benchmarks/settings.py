@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -23,11 +24,22 @@ class Settings:
         An interpreter that has py-dsm 1.1.1.
     say : callable
         Shows one line of progress.
+    budget : float
+        Seconds that the group may take; a row that begins later is skipped.
+    began : float
+        When the group began, on the monotonic clock.
     """
 
     quick: bool
     old_python: str | None
     say: Callable[[str], None] = field(default=print)
+    budget: float = float("inf")
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the group has used up its time."""
+        return time.monotonic() - self.began > self.budget
 
     @property
     def rounds(self) -> int:
@@ -48,3 +60,13 @@ class Settings:
     def team_seconds(self) -> float:
         """How long one sample with workers takes: many time slices, when workers share a cpu."""
         return 0.05 if self.quick else 0.25
+
+    @property
+    def curve_rounds(self) -> int:
+        """How many samples each point of a curve has."""
+        return 2 if self.quick else 5
+
+    @property
+    def curve_seconds(self) -> float:
+        """How long one sample of a curve takes."""
+        return 0.02 if self.quick else 0.1

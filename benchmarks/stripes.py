@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from benchmarks.contention import ROWS, UPDATES, region_loop, run_of
+from benchmarks.figure import Figure, Series
 from benchmarks.measure import Spread, Table, interleave, spread, statement
 from benchmarks.settings import WORKERS, Settings
 from pydsm import Team
@@ -13,15 +14,23 @@ from pydsm import Team
 __all__ = ["TITLE", "rows"]
 
 TITLE = "Stripes"
-_COUNTS = (1, 4, 16, 64, 256, 1024, 4096)
+_COUNTS = (1, 4, 16, 64, 256, 1024, 4096, ROWS)
 
 
-def rows(settings: Settings) -> Iterator[Table]:
-    """Yield one table: a line for each number of stripes."""
+def rows(settings: Settings) -> Iterator[Figure | Table]:
+    """Yield one plot and one table: a line for each number of stripes."""
     columns = []
     for size in WORKERS:
         settings.say(f"{size} workers")
         columns.append(_updates(size, settings))
+    yield Figure(
+        "stripes",
+        f"From one lock to one for each of {ROWS} rows: more let more workers in at once",
+        "stripes of the array (lock words)",
+        "updates of random rows in a second",
+        "rate",
+        [Series(f"{size} workers", _COUNTS, each, "pydsm") for size, each in zip(WORKERS, columns, strict=True)],
+    )
     settings.say("the whole array")
     columns.append(_whole(settings))
     yield Table(

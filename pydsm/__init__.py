@@ -12,6 +12,7 @@ from pydsm.errors import (
     PydsmError,
     SegmentError,
     UnknownNameError,
+    WaitTimeoutError,
     WorkerDiedError,
     WorkerError,
 )
@@ -19,7 +20,7 @@ from pydsm.regions import locked
 from pydsm.sync.lock import Lock
 from pydsm.sync.locktable import LockStatistics
 from pydsm.team import Team
-from pydsm.worker import Worker, track
+from pydsm.worker import Worker, share, track
 
 __version__ = "2.0.0.dev0"
 
@@ -38,12 +39,14 @@ __all__ = [
     "SegmentError",
     "Team",
     "UnknownNameError",
+    "WaitTimeoutError",
     "Worker",
     "WorkerDiedError",
     "WorkerError",
     "attach",
     "create",
     "locked",
+    "share",
     "track",
     "unlink",
 ]

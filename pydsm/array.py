@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 import numpy as np
 
 from pydsm import native
+from pydsm.accumulate import accumulate
 from pydsm.core import names
 from pydsm.core.layout import Description
 from pydsm.core.region import RowKey, intervals_of, move
 from pydsm.core.stripes import block_size, stripes_of
 from pydsm.errors import NoRoomError, SegmentError
 from pydsm.ipc.segment import is_typed
-from pydsm.memory.base import Backing, Memory
+from pydsm.memory.base import Backing, Memory, Place
 from pydsm.memory.coherent import CoherentMemory
 from pydsm.sync.locktable import LockStatistics, LockTable
 from pydsm.sync.namespace import Namespace, default_name
@@ -71,9 +72,10 @@ class GlobalArray(np.ndarray[Any, np.dtype[Any]]):
     >>> pydsm.unlink("readings")
     """
 
-    __slots__ = ("_rows",)
+    __slots__ = ("_place", "_rows")
 
     _rows: native.Rows
+    _place: Place
     locked = native.locked
 
     def __new__(cls, *args: Any, **kwargs: Any) -> GlobalArray:
@@ -121,6 +123,21 @@ class GlobalArray(np.ndarray[Any, np.dtype[Any]]):
     def statistics(self) -> LockStatistics:
         """Return what the locks of the array have seen, from all workers."""
         return self._table.statistics(rows_of(self).locks)
+
+    # -- atomic operations --------------------------------------------------------
+
+    fetch_add = native.fetch_add
+    fetch_min = native.fetch_min
+    fetch_max = native.fetch_max
+    fetch_and = native.fetch_and
+    fetch_or = native.fetch_or
+    fetch_xor = native.fetch_xor
+    swap = native.swap
+    compare_and_swap = native.compare_and_swap
+    load_acquire = native.load_acquire
+    store_release = native.store_release
+    wait_until = native.wait_until
+    accumulate = accumulate
 
     # -- what it is --------------------------------------------------------------
 
@@ -203,6 +220,7 @@ class GlobalArray(np.ndarray[Any, np.dtype[Any]]):
 
 _memory: Memory = CoherentMemory()
 _attached: weakref.WeakValueDictionary[tuple[str, str, int], GlobalArray] = weakref.WeakValueDictionary()
+_mapped: weakref.WeakValueDictionary[tuple[int, str, bool], GlobalArray] = weakref.WeakValueDictionary()
 _current: Namespace | None = None
 
 
@@ -313,6 +331,8 @@ def create_in(
 def attach(name: str, *, readonly: bool = False) -> GlobalArray:
     """Attach an existing shared array.
 
+    What this process has mapped already, under a name that still means it, is not mapped again.
+
     Parameters
     ----------
     name : str
@@ -339,8 +359,11 @@ def attach(name: str, *, readonly: bool = False) -> GlobalArray:
     >>> pydsm.unlink("shared")
     """
     where, bare = names.split(name)
-    namespace = _namespace(where, create=False)
-    return _array(_memory.attach(namespace, bare, readonly=readonly), readonly=readonly)
+    known = Namespace.opened(where) if where else _current or Namespace.opened(default_name(), kept=True)
+    root = _mapped_here(known, bare, readonly) if known else None
+    if root is not None:
+        return root.view()
+    return _array(_memory.attach(_namespace(where, create=False), bare, readonly=readonly), readonly=readonly)
 
 
 def unlink(name: str) -> None:
@@ -387,8 +410,18 @@ def rows_of(array: GlobalArray) -> native.Rows:
 
 def _namespace(where: str | None, *, create: bool = True) -> Namespace:
     if where is not None:
-        return Namespace.join_or_create(where) if create else Namespace.open(where)
-    return _current or Namespace.join_or_create(default_name())
+        return Namespace.join_or_create(where, fresh=True) if create else Namespace.open(where)
+    return _current or Namespace.join_or_create(default_name(), fresh=create)
+
+
+def _mapped_here(namespace: Namespace, name: str, readonly: bool) -> GlobalArray | None:
+    """Return an array that this process has mapped, if its names still mean that."""
+    root = _mapped.get((namespace.space, name, readonly))
+    if root is not None:
+        table: LockTable = root._rows.locks.policy
+        if table.is_intact() and _memory.is_at(namespace, table.description, root._place):
+            return root
+    return None
 
 
 def _array(backing: Backing, *, readonly: bool) -> GlobalArray:
@@ -406,9 +439,11 @@ def _array(backing: Backing, *, readonly: bool) -> GlobalArray:
         block=description.block,
         guarded=description.guarded and not readonly,
     )
+    root._place = backing.place
     array = root.view()
+    table = array._table
+    _mapped[table.namespace.space, table.name, readonly] = root
     if not readonly:
-        table = array._table
         _attached[table.namespace.name, table.name, table.array_id] = root
     return array
 
@@ -489,7 +524,7 @@ def _extent(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> 
 
 
 def _read_rows(array: GlobalArray, rows: native.Rows, key: Any) -> tuple[int, int, NDArray[np.intp] | None]:
-    """Return the stripes of a key that native code does not read."""
+    """Return the stripes of a key that native code does not read, or say what is wrong with it."""
     intervals = intervals_of(key, rows.count, array.name or "")
     if len(intervals) == 0:
         return 0, 0, None
@@ -515,7 +550,10 @@ def _restore(
     root = None if readonly else _attached.get(where)
     if root is None:
         namespace, name, array_id = where
-        root = _root(_array(_memory.attach(Namespace.open(namespace), name, readonly=readonly), readonly=readonly))
+        space = Namespace.open(namespace)
+        root = _mapped_here(space, name, readonly)
+        if root is None:
+            root = _root(_array(_memory.attach(space, name, readonly=readonly), readonly=readonly))
         if root._table.array_id != array_id:
             raise SegmentError(f"array {name!r} was removed and made anew since this handle was pickled")
     offset, shape, strides, dtype = view

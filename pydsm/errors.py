@@ -19,6 +19,7 @@ __all__ = [
     "PydsmError",
     "SegmentError",
     "UnknownNameError",
+    "WaitTimeoutError",
     "WorkerDiedError",
     "WorkerError",
 ]
@@ -59,9 +60,16 @@ class SegmentError(PydsmError, OSError):
 class NoRoomError(PydsmError, MemoryError):
     """The array would not fit; nothing was created.  Facts: ``wanted``, ``free`` (bytes)."""
 
+    wanted: int
+    free: int
+
 
 class LockTimeoutError(PydsmError, TimeoutError):
     """The rows were not had in time.  Facts: ``name``, ``rows``, ``holders`` (list of str)."""
+
+
+class WaitTimeoutError(PydsmError, TimeoutError):
+    """An element did not become what was waited for in time.  Facts: ``name``."""
 
 
 class DeadlockError(PydsmError, RuntimeError):

@@ -6,10 +6,11 @@ import operator
 import os
 import pickle
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
+from pydsm import schedule
 from pydsm.array import Access, GlobalArray, create_in, rows_of, unlink_in
 from pydsm.core import names
 from pydsm.core.layout import MAX_SLOTS, Slot
@@ -19,6 +20,7 @@ from pydsm.ipc.blas import find_pools
 from pydsm.ipc.child import START_METHODS, StartMethod, start_child
 from pydsm.ipc.cpus import available_cpus
 from pydsm.native import StripeLocks, held
+from pydsm.schedule import Chunk
 from pydsm.supervise import Supervisor
 from pydsm.sync.barrier import Barrier
 from pydsm.sync.lock import Lock, create_lock
@@ -206,7 +208,7 @@ class Team:
 
     def _run(self, function: Callable[..., Any], args: tuple[Any, ...], bar: Bar | None) -> list[Any]:
         self._runs += 1
-        self._barrier.reset()
+        self._reset()
         for table, locks in self._tables():
             table.settle(locks)
         joining = Joining(self._namespace) if held() else None
@@ -223,6 +225,15 @@ class Team:
         for sentence in leftovers:
             warnings.warn(f"{sentence}: it was released", RuntimeWarning, stacklevel=4)
         return results
+
+    def _reset(self) -> None:
+        """Make the words that workers work together with new, while none runs."""
+        self._barrier.reset()
+        schedule.reset(self._namespace)
+        words = (Slot.DONE, Slot.TOTAL, Slot.BARRIER, Slot.SHARES, *range(Slot.REDUCED, Slot.DIGEST + 2))
+        for rank in range(self.size):
+            for word in words:
+                self._namespace.slots.set(rank, word, 0)
 
     def _start(
         self, supervisor: Supervisor, signals: DeferredSignals, function: Callable[..., Any], args: tuple[Any, ...]
@@ -252,8 +263,6 @@ class Team:
             self._namespace.bury_all()
 
     def _prepare(self, rank: int, function: Callable[..., Any], args: tuple[Any, ...]) -> Task:
-        for word in (Slot.DONE, Slot.TOTAL, Slot.BARRIER):
-            self._namespace.slots.set(rank, word, 0)
         seed = [self._seed, self._runs]
         return Task(self._namespace.name, rank, self.size, seed, self._resources, function, args)
 
@@ -269,6 +278,18 @@ class Team:
     def split(self, n: int) -> range:
         """In a worker: return this worker's share of ``range(n)``."""
         return _inside("split()").split(n)
+
+    def share(self, n: int, chunk: Chunk = "guided") -> Iterator[range]:
+        """In a worker: yield ranges of ``range(n)`` as this worker is free for them; see `Worker.share`."""
+        return _inside("share()").share(n, chunk)
+
+    def allreduce(self, value: Any, op: str = "add") -> Any:
+        """In a worker: combine one value of each worker, for all; see `Worker.allreduce`."""
+        return _inside("allreduce()").allreduce(value, op)
+
+    def reduce(self, value: Any, op: str = "add", root: int = 0) -> Any:
+        """In a worker: combine one value of each worker, for one of them; see `Worker.reduce`."""
+        return _inside("reduce()").reduce(value, op, root)
 
     # -- the end -----------------------------------------------------------------
 

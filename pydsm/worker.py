@@ -10,6 +10,8 @@ import numpy as np
 
 from pydsm.array import GlobalArray, attach
 from pydsm.core.layout import Slot
+from pydsm.reduction import Reduction
+from pydsm.schedule import Chunk, Schedule, pieces
 from pydsm.sync import locksegment
 from pydsm.sync.barrier import Barrier
 from pydsm.sync.lock import Lock, attach_lock
@@ -18,7 +20,7 @@ from pydsm.sync.namespace import Namespace
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Worker", "current_worker", "enter_worker", "track"]
+__all__ = ["Worker", "current_worker", "enter_worker", "share", "track"]
 
 _Item = TypeVar("_Item")
 
@@ -57,6 +59,8 @@ class Worker:
         self.resources = dict(resources)
         self._namespace = namespace
         self._barrier = Barrier(namespace)
+        self._reduction = Reduction(namespace, rank, size, self._barrier)
+        self._schedule = Schedule(namespace, rank, size, self._barrier)
         self._seed = seed
         self._splits = 0
         self._random: np.random.Generator | None = None
@@ -95,6 +99,103 @@ class Worker:
         [range(0, 2), range(2, 4), range(4, 7)]
         """
         return share_of(n, self.rank, self.size)
+
+    def share(self, n: int, chunk: Chunk = "guided") -> Iterator[range]:
+        """Yield ranges of ``range(n)``, one after the other, whenever this worker is free for more.
+
+        Collective: every worker's function calls it in the same order, with the same `n`.
+        Together they get every number exactly once.
+
+        Parameters
+        ----------
+        n : int
+            How many things there are, less than 2**48.
+        chunk : "guided" or int
+            How many to take at a time: an int from 1, or a part of what is left, large at
+            first and single things at the end.
+
+        Raises
+        ------
+        ValueError
+            Another worker shares another number of things out.
+        BrokenBarrierError, DeadlockError
+            Workers that are more than 16 shares behind will not come.
+
+        Notes
+        -----
+        What a worker took and did not do, because it left its loop or died, is not given
+        again.  See docs/scheduling.md.
+
+        Examples
+        --------
+        >>> import pydsm
+        >>> def program(worker):
+        ...     return [i for part in worker.share(10) for i in part]
+        >>> with pydsm.Team(2) as team:
+        ...     sorted(i for mine in team.run(program) for i in mine)
+        [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+        """
+        return self._schedule.share(n, chunk)
+
+    def allreduce(self, value: Any, op: str = "add") -> Any:
+        """Combine one value of each worker, and return what comes of it, the same to all.
+
+        Collective, and as a barrier: what was written before it is visible after.
+
+        Parameters
+        ----------
+        value : number or array
+            Of the same kind, dtype and shape in every worker.  Numbers of Python's and of
+            NumPy's, and arrays, are different kinds; each gets its own kind back.
+        op : {"add", "mul", "min", "max", "and", "or", "xor"}
+
+        Raises
+        ------
+        ValueError
+            In every worker: they do not agree on what to do.
+        TypeError
+            The operation does not work on such values.
+        NoRoomError
+            In every worker: one has no room for the arrays.
+        BrokenBarrierError
+            A worker failed or has returned, so not everybody can come.
+
+        Notes
+        -----
+        Values are combined in the order of ranks, so the result has the same bits in every
+        worker and in every run.  Integers of NumPy wrap and floats become infinite without a
+        warning; ints of Python, of 64 bits at most, give exact sums.  Where a team goes on
+        after a death, the values of those are combined who came before they died.
+
+        Examples
+        --------
+        >>> import pydsm
+        >>> with pydsm.Team(3) as team:
+        ...     team.run(lambda worker: worker.allreduce(worker.rank + 1, "mul"))
+        [6, 6, 6]
+        """
+        return self._reduction.reduce(value, op)
+
+    def reduce(self, value: Any, op: str = "add", root: int = 0) -> Any:
+        """Combine one value of each worker for the worker `root`; the others get None.
+
+        As `allreduce` in everything else.
+
+        Examples
+        --------
+        >>> import pydsm
+        >>> with pydsm.Team(3) as team:
+        ...     team.run(lambda worker: worker.reduce(float(worker.rank), "max", root=1))
+        [None, 2.0, None]
+        """
+        return self._reduction.reduce(value, op, self._rank_of(root))
+
+    def _rank_of(self, root: int) -> int:
+        if isinstance(root, bool) or not hasattr(root, "__index__"):
+            raise TypeError(f"root is the rank of a worker, not {root!r}")
+        if not 0 <= operator.index(root) < self.size:
+            raise ValueError(f"root is a rank from 0 to {self.size - 1}, not {root}")
+        return operator.index(root)
 
     def shuffled(self, n: int) -> NDArray[np.intp]:
         """Return a random order of ``range(n)``, the same for all workers that ask as often."""
@@ -168,3 +269,18 @@ def track(iterable: Iterable[_Item], total: int | None = None) -> Iterator[_Item
     """
     worker = current_worker()
     return iter(iterable) if worker is None else worker.track(iterable, total)
+
+
+def share(n: int, chunk: Chunk = "guided") -> Iterator[range]:
+    """Yield ranges of ``range(n)`` that this worker is to do; see `Worker.share`.
+
+    Outside of a worker that is all of them: in one range, or in pieces of `chunk`.
+
+    Examples
+    --------
+    >>> import pydsm
+    >>> list(pydsm.share(10)), list(pydsm.share(10, chunk=4))
+    ([range(0, 10)], [range(0, 4), range(4, 8), range(8, 10)])
+    """
+    worker = current_worker()
+    return pieces(n, chunk) if worker is None else worker.share(n, chunk)

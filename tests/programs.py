@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+from collections.abc import Callable
 
 import numpy as np
 
@@ -103,3 +105,44 @@ def add(resource, n):
     pydsm.Cluster.barrier()
     if myid == 1:
         print("Check out vector C in processes: ", np.array(C))
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Go on when another worker has made something true."""
+    while not condition():
+        os.sched_yield()
+
+
+def share_out(worker: pydsm.Worker, n: int) -> list[int]:
+    return [i for part in worker.share(n, chunk=3) for i in part]
+
+
+def in_a_worker(method: str, *args: object) -> None:
+    """Call a method of a worker in one, and raise what it raised."""
+    with pydsm.Team(1) as team:
+        try:
+            team.run(lambda worker: getattr(worker, method)(*args))
+        except pydsm.WorkerError as error:
+            raise (error.__cause__ or error) from None
+
+
+def reduce_mixed(worker: pydsm.Worker, rounds: int) -> list[object]:
+    """Reduce numbers and arrays that grow and shrink, in turns."""
+    mine = []
+    for k in range(rounds):
+        mine.append(worker.allreduce(worker.rank + k))
+        mine.append(worker.allreduce(np.arange(7 * k % 50, dtype=np.int32) * worker.rank, "max").tolist())
+        mine.append(worker.reduce(float(k), "mul", root=k % worker.size))
+        mine.append(worker.allreduce(np.full(600 * k, worker.rank + 1)).sum().item())
+    return mine
+
+
+def expected_mixed(size: int, rank: int, rounds: int) -> list[object]:
+    """Return what `reduce_mixed` must give."""
+    mine: list[object] = []
+    for k in range(rounds):
+        mine.append(sum(other + k for other in range(size)))
+        mine.append([i * (size - 1) for i in range(7 * k % 50)])
+        mine.append(float(k) ** size if rank == k % size else None)
+        mine.append(600 * k * size * (size + 1) // 2)
+    return mine

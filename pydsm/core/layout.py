@@ -5,8 +5,10 @@
     0 magic      1 version     2 uid        3 pid of the creator (for people)
     4 capacity   5 next id     6 size       7 when created, ns since 1970
     8 arrived    16 generation 24 broken    25 finished       26 somebody died
-    32 bell, that workers in the barrier sleep on: bit 0 says that somebody does
-    64 + 24 * s  slot s, see `Slot`
+    32            bell, that workers in the barrier sleep on: bit 0 says that somebody does
+    40            bytes that each worker has in the scratch segment, or 0 if there is none
+    64 + 8 * e    entry e of the ring of shares: position, then length
+    192 + 24 * s  slot s, see `Slot`
 
 **Lock segment** (``pydsm.<namespace>.lock.<name>``)::
 
@@ -45,6 +47,7 @@ __all__ = [
     "LOCK_MAGIC",
     "LOTS",
     "MAX_SLOTS",
+    "RING",
     "SLOT",
     "TEAM_MAGIC",
     "TEAM_WORDS",
@@ -55,6 +58,7 @@ __all__ = [
     "Slot",
     "Team",
     "Total",
+    "fixed_part",
     "lock_segment",
     "read_lock_header",
     "slot_word",
@@ -66,12 +70,14 @@ MAX_SLOTS: Final = 448
 """Participants that a stripe line has bits for."""
 LOTS: Final = 64
 """Parking lots of an array: stripes share them, so that they stay in the cache."""
+RING: Final = 16
+"""Shares of work that the team segment has room for at a time."""
 VERSION: Final = 1
 TEAM_MAGIC: Final = int.from_bytes(b"pydsm-T\0", "little")
 LOCK_MAGIC: Final = int.from_bytes(b"pydsm-L\0", "little")
 UNDO_MAGIC: Final = int.from_bytes(b"pydsm-U\0", "little")
 
-_TEAM_HEADER: Final = 64
+_TEAM_HEADER: Final = 64 + RING * LINE
 SLOT: Final = 24
 TEAM_WORDS: Final = _TEAM_HEADER + MAX_SLOTS * SLOT
 _DESCRIPTION: Final = 128
@@ -95,6 +101,8 @@ class Team:
     FINISHED: Final = 25
     DEAD: Final = 26
     BELL: Final = 32
+    SCRATCH: Final = 40
+    SHARES: Final = 64  # a line for each entry of the ring, see pydsm.schedule
 
 
 class Slot:
@@ -113,6 +121,9 @@ class Slot:
     DONE: Final = 16  # progress
     TOTAL: Final = 17
     WAITS: Final = 18  # waits so far
+    SHARES: Final = 19  # shares of work that this worker has left behind
+    REDUCED: Final = 20  # 2 words: what it gives to an even and to an odd reduction
+    DIGEST: Final = 22  # 2 words: what these reductions are, see pydsm.reduction
 
 
 class Total:
@@ -217,6 +228,11 @@ def lock_segment(description: Description, stripes: int, array_id: int, uid: int
     return bytes(content), words + (stripes + lots) * LINE
 
 
+def fixed_part(header: NDArray[np.uint64]) -> bytes:
+    """Return what of a lock segment's header never changes: all but the totals."""
+    return header[: Total.ACQUISITIONS].tobytes() + header[_DESCRIPTION // 8 :].tobytes()
+
+
 def read_lock_header(words: NDArray[np.uint64], name: str) -> LockHeader:
     """Check a lock segment and return its header.
 
@@ -231,7 +247,7 @@ def read_lock_header(words: NDArray[np.uint64], name: str) -> LockHeader:
 
     if len(words) < _DESCRIPTION // 8 or int(words[0]) != LOCK_MAGIC:
         raise refuse("does not begin as one of pydsm's")
-    _, version, uid, header_words, stripes, lots, array_id, length = (int(word) for word in words[:8])
+    _, version, uid, header_words, stripes, lots, array_id, length = words[:8].tolist()
     if version != VERSION:
         raise refuse(f"has version {version}, this pydsm reads version {VERSION}")
     if not (
@@ -244,14 +260,19 @@ def read_lock_header(words: NDArray[np.uint64], name: str) -> LockHeader:
         raise refuse("contradicts its own size")
     text = words[:header_words].tobytes()[_DESCRIPTION : _DESCRIPTION + length]
     try:
-        fields = json.loads(text)
-        description = Description(**{**fields, "shape": tuple(fields["shape"])})
+        description = _read_description(text)
         sound = _is_sound(description, name, stripes)
     except (ValueError, TypeError, KeyError, AttributeError, SyntaxError, RecursionError, MemoryError) as error:
         raise refuse(f"has an unreadable description ({error})") from None
     if not sound or array_id >> 32:  # a slot's target is id and stripe in one word
         raise refuse("describes an impossible array")
     return LockHeader(header_words, stripes, lots, array_id, uid, description)
+
+
+@functools.lru_cache(maxsize=256)
+def _read_description(text: bytes) -> Description:
+    fields = json.loads(text.decode())
+    return Description(**{**fields, "shape": tuple(fields["shape"])})
 
 
 def _is_sound(description: Description, name: str, stripes: int) -> bool:

@@ -7,6 +7,7 @@ Everything of one namespace starts with ``pydsm.<namespace>.``:
 ``pydsm.<namespace>.data.<name>``     an array's elements
 ``pydsm.<namespace>.lock.<name>``     its header and lock words
 ``pydsm.<namespace>.undo.<slot>-<n>`` what rows were before a participant's n-th region
+``pydsm.<namespace>.scratch.<bytes>`` rows of so many bytes, in which workers reduce arrays
 ``sem.pydsm.<namespace>.<slot>``      the semaphore a participant sleeps on
 ====================================  =====================================
 """
@@ -26,6 +27,7 @@ __all__ = [
     "lock_name",
     "new_namespace",
     "parse",
+    "scratch_name",
     "semaphore_name",
     "split",
     "team_name",
@@ -35,7 +37,9 @@ __all__ = [
 _MAX_NAME_BYTES: Final = 180
 _RESERVED: Final = frozenset({"id"})
 _NAMESPACE: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
-_FILE: Final = re.compile(r"(?:sem\.)?pydsm\.([A-Za-z0-9_-]{1,40})\.(team|data|lock|undo|\d+)(?:\.(.+))?", re.DOTALL)
+_FILE: Final = re.compile(
+    r"(?:sem\.)?pydsm\.([A-Za-z0-9_-]{1,40})\.(team|data|lock|undo|scratch|\d+)(?:\.(.+))?", re.DOTALL
+)
 
 
 def new_namespace() -> str:
@@ -93,6 +97,11 @@ def lock_name(namespace: str, name: str) -> str:
 def undo_name(namespace: str, slot: int, depth: int) -> str:
     """Return the file name of a participant's undo record at a depth of nesting."""
     return f"pydsm.{namespace}.undo.{slot}-{depth}"
+
+
+def scratch_name(namespace: str, row: int) -> str:
+    """Return the file name of a namespace's scratch segment with rows of so many bytes."""
+    return f"pydsm.{namespace}.scratch.{row}"
 
 
 def semaphore_name(namespace: str, slot: int) -> str:

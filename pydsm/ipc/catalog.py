@@ -16,7 +16,7 @@ from pydsm.errors import SegmentError
 from pydsm.ipc import shm
 from pydsm.ipc.lockfile import LockFile
 
-__all__ = ["files_of", "is_live", "namespaces", "reclaim", "remove_names"]
+__all__ = ["files_of", "is_live", "make_way", "namespaces", "reclaim", "remove_names"]
 
 
 def namespaces() -> dict[str, list[str]]:
@@ -66,6 +66,32 @@ def _reclaim(namespace: str, files: list[str]) -> list[str]:
         return remove_names(namespaces().get(namespace, []))
     finally:
         file.close()
+
+
+def make_way(namespace: str) -> bool:
+    """Take back one namespace if it is stale, or wait for whoever does so just now.
+
+    False if it stays: somebody takes part in it, or it is not this user's to remove.
+    """
+    name = names.team_name(namespace)
+    while True:
+        try:
+            file = LockFile(shm.open_checked(name), name)
+        except FileNotFoundError:
+            return True
+        except SegmentError:
+            return False
+        try:
+            while not file.prove_alone():
+                if file.is_joined():
+                    return False
+                file.let_pass()
+            if file.has_name():
+                remove_names(namespaces().get(namespace, []))
+                if file.has_name():
+                    return False
+        finally:
+            file.close()
 
 
 def remove_names(files: list[str]) -> list[str]:

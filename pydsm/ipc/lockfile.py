@@ -12,6 +12,7 @@ slot number         exclusive   this process runs the thread in that slot
 ``_MEMBER``         shared      this process has the namespace open
 ``_CREATE``         exclusive   this process makes or removes names just now
 ``_BURY``           exclusive   this process puts right what a dead one left
+``_PASS``           shared      this process waited until nobody had the whole file
 ==================  ==========  ==============================================
 
 Whoever can lock the *whole* file has proven that nobody takes part any more.  The file is
@@ -38,6 +39,7 @@ __all__ = ["LockFile"]
 _MEMBER: Final = 1 << 20
 _CREATE: Final = _MEMBER + 1
 _BURY: Final = _MEMBER + 2
+_PASS: Final = _MEMBER + 3
 _WHOLE: Final = (0, 0)
 _FLOCK: Final = "hhqqi4x"  # l_type, l_whence, l_start, l_len, l_pid with native padding
 
@@ -123,6 +125,17 @@ class LockFile:
     def prove_alone(self) -> bool:
         """Say whether no other process takes part; if so, nobody can begin to until `close`."""
         return self._lock(fcntl.F_WRLCK, *_WHOLE)
+
+    def is_joined(self) -> bool:
+        """Say whether another process takes part: one that only has the whole file for a moment does not."""
+        request = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, _MEMBER + 1, 0)
+        kind, _, start, length, _ = struct.unpack(_FLOCK, fcntl.fcntl(self.descriptor, fcntl.F_OFD_GETLK, request))
+        return kind != fcntl.F_UNLCK and (start, length) != _WHOLE
+
+    def let_pass(self) -> None:
+        """Wait until no other process has the whole file, without taking part."""
+        self._lock(fcntl.F_RDLCK, _PASS, 1, wait=True)
+        self._lock(fcntl.F_UNLCK, _PASS, 1)
 
     def creating(self) -> ByteLock:
         """Be the only one in the namespace who makes or removes names, inside ``with``."""

@@ -99,9 +99,9 @@ def attach(
     ------
     FileNotFoundError, SegmentError, NoRoomError
     """
-    descriptor = shm.open_checked(name, readonly=readonly, shared=shared)
+    descriptor, found = shm.open_found(name, readonly=readonly, shared=shared)
     try:
-        return _map(descriptor, dtype, shape, readonly=readonly, name=name)
+        return _map(descriptor, found.st_size, dtype, shape, readonly=readonly, name=name)
     finally:
         os.close(descriptor)
 
@@ -151,7 +151,7 @@ def attach_file(path: str, shape: tuple[int, ...], dtype: np.dtype[Any], *, read
     """Map an ordinary file that must hold such an array."""
     descriptor = shm.open_path(path, readonly=readonly)
     try:
-        return _map(descriptor, dtype, shape, readonly=readonly, name=path)
+        return _map(descriptor, os.fstat(descriptor).st_size, dtype, shape, readonly=readonly, name=path)
     finally:
         os.close(descriptor)
 
@@ -176,9 +176,8 @@ def _layout(shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, bytes]:
 
 
 def _map(
-    descriptor: int, dtype: np.dtype[Any], shape: tuple[int, ...] | None, *, readonly: bool, name: str
+    descriptor: int, length: int, dtype: np.dtype[Any], shape: tuple[int, ...] | None, *, readonly: bool, name: str
 ) -> NDArray[Any]:
-    length = os.fstat(descriptor).st_size
     if length < _FOOTER:
         raise SegmentError(f"{name!r} is no segment: it has less than {_FOOTER} bytes, or is no file at all")
     if shape is None:

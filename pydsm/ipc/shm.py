@@ -29,12 +29,14 @@ __all__ = [
     "MAPPINGS",
     "Permissions",
     "check_room",
+    "describe",
     "exists",
     "explain",
     "link",
     "listing",
     "new_file",
     "open_checked",
+    "open_found",
     "open_path",
     "path_of",
     "status",
@@ -179,6 +181,11 @@ def open_checked(name: str, *, readonly: bool = False, shared: bool = False) -> 
     SegmentError
         It is a link, no regular file, or belongs to another user.
     """
+    return open_found(name, readonly=readonly, shared=shared)[0]
+
+
+def open_found(name: str, *, readonly: bool = False, shared: bool = False) -> tuple[int, os.stat_result]:
+    """Open a file as `open_checked` does; return also what the system says of it."""
     descriptor = open_path(path_of(name), os.O_NOFOLLOW, readonly=readonly)
     try:
         found = os.fstat(descriptor)
@@ -188,7 +195,7 @@ def open_checked(name: str, *, readonly: bool = False, shared: bool = False) -> 
     except BaseException:
         os.close(descriptor)
         raise
-    return descriptor
+    return descriptor, found
 
 
 def open_path(path: str, flags: int = 0, *, readonly: bool) -> int:
@@ -224,6 +231,18 @@ def path_of(name: str) -> str:
 def status(name: str) -> os.stat_result:
     """Return what the directory has under the name."""
     return os.stat(path_of(name), follow_symlinks=False)
+
+
+def describe(path: str, *, follow: bool = False) -> tuple[int, ...] | None:
+    """Return which file a path means, how long it is and whose; None if there is none.
+
+    As long as a file is mapped, no other one gets its number.
+    """
+    try:
+        found = os.stat(path, follow_symlinks=follow)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_mode, found.st_uid, found.st_gid, found.st_size
 
 
 def exists(name: str) -> bool:

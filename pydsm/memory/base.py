@@ -17,7 +17,10 @@ from pydsm.sync.namespace import Namespace
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Backing", "Memory"]
+__all__ = ["Backing", "Memory", "Place"]
+
+Place = tuple[object, ...] | None
+"""What an array's names meant when it was mapped; None: nothing that could be told again."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,6 +30,7 @@ class Backing:
     description: Description
     data: NDArray[Any]
     locks: StripeLocks
+    place: Place = None
 
 
 class Memory(Protocol):
@@ -39,6 +43,9 @@ class Memory(Protocol):
 
     def attach(self, namespace: Namespace, name: str, *, readonly: bool) -> Backing:
         """Map an existing array."""
+
+    def is_at(self, namespace: Namespace, description: Description, place: Place) -> bool:
+        """Say whether an array's names still mean what was mapped, so that it need not be attached again."""
 
     def unlink(self, namespace: Namespace, name: str) -> None:
         """Remove an array's names; who has it mapped keeps it."""

@@ -7,13 +7,11 @@ which the sequentially consistent operations in `pydsm.native` do.
 
 from __future__ import annotations
 
-import contextlib
-
 from pydsm.core import names
 from pydsm.core.layout import Description
 from pydsm.errors import NameExistsError, SegmentError, UnknownNameError
 from pydsm.ipc import shm
-from pydsm.memory.base import Backing
+from pydsm.memory.base import Backing, Place
 from pydsm.native import fence
 from pydsm.sync import datasegment, locksegment
 from pydsm.sync.namespace import Namespace
@@ -45,7 +43,8 @@ class CoherentMemory:
             except BaseException:
                 shm.unlink(data_file)
                 raise
-        return Backing(header.description, data, locks)
+            place = _place(namespace, header.description)
+        return Backing(header.description, data, locks, place)
 
     def attach(self, namespace: Namespace, name: str, *, readonly: bool) -> Backing:
         """Map an existing array.
@@ -55,7 +54,7 @@ class CoherentMemory:
         UnknownNameError, SegmentError
         """
         while True:  # until locks and elements are of one array: it may be removed and made anew meanwhile
-            before = _identity(namespace, name)
+            before = _lock_file(namespace, name)
             header, locks = locksegment.attach(namespace, name)
             description = header.description
             if not description.shape:
@@ -63,11 +62,16 @@ class CoherentMemory:
             try:
                 data = datasegment.attach(namespace.name, description, readonly=readonly, shared=namespace.is_shared)
             except (FileNotFoundError, SegmentError):
-                if _identity(namespace, name) == before:
+                if _lock_file(namespace, name) == before:
                     raise SegmentError(f"array {name!r} has lost its elements, or they are damaged") from None
                 continue
-            if _identity(namespace, name) == before:
-                return Backing(description, data, locks)
+            place = _place(namespace, description)
+            if place[1] == before:
+                return Backing(description, data, locks, place)
+
+    def is_at(self, namespace: Namespace, description: Description, place: Place) -> bool:
+        """Say whether the names still mean the files that were mapped, unchanged in owner, mode and length."""
+        return place is not None and None not in place and _place(namespace, description) == place
 
     def unlink(self, namespace: Namespace, name: str) -> None:
         """Remove the names; a file of the user's stays.
@@ -87,8 +91,19 @@ class CoherentMemory:
         fence()
 
 
-def _identity(namespace: Namespace, name: str) -> int | None:
+def _place(namespace: Namespace, description: Description) -> tuple[object, object]:
+    """Return which files have the array's names now.
+
+    The lock words' comes last: it is the first name to go and the last to appear, so if that
+    is the same as before, the other one was all the time.
+    """
+    if description.file is not None:
+        elements = shm.describe(description.file, follow=True)
+    else:
+        elements = shm.describe(shm.path_of(names.data_name(namespace.name, description.name)))
+    return elements, _lock_file(namespace, description.name)
+
+
+def _lock_file(namespace: Namespace, name: str) -> tuple[int, ...] | None:
     """Return which file has the name of the array's lock words now."""
-    with contextlib.suppress(FileNotFoundError):
-        return shm.status(names.lock_name(namespace.name, name)).st_ino
-    return None
+    return shm.describe(shm.path_of(names.lock_name(namespace.name, name)))

@@ -1,4 +1,4 @@
-# `A.locked(rows)`: which rows are meant, read into a region.
+# `A.locked(rows)`: a key made into a region.
 
 
 def locked(self, rows=None, *, bint shared=False, timeout=None, bint fence=False, bint undo=False, bint recover=False):
@@ -61,7 +61,7 @@ def locked(self, rows=None, *, bint shared=False, timeout=None, bint fence=False
     cdef PyObject *found = dsm_rows(self)
     cdef Rows map = <Rows> found if found != NULL and (<Rows> found).fits(<cnp.ndarray> self) else <Rows?> rows_of(self)
     cdef Region region
-    cdef Py_ssize_t index, start, stop, step
+    cdef Py_ssize_t index
     if shared and (undo or recover):
         raise ValueError(f"a shared region of array {self.name!r} writes nothing: undo and recover need an exclusive one")
     if map.step and (PyLong_CheckExact(rows) or is_row(rows)):
@@ -87,28 +87,14 @@ def locked(self, rows=None, *, bint shared=False, timeout=None, bint fence=False
         if PySlice_Check(rows) and cnp.PyArray_NDIM(self) == 0:
             raise IndexError(f"this view of array {self.name!r} has no axis to slice")
         region.kind = SLICE if PySlice_Check(rows) else SELF
-        if map.step == 1 and (rows is None or rows is Ellipsis):
-            if map.count:
-                region.start = map.origin // map.block
-                region.stop = (map.origin + map.count - 1) // map.block + 1
-        elif map.step == 1 and PySlice_Check(rows):
-            PySlice_Unpack(rows, &start, &stop, &step)
-            PySlice_AdjustIndices(map.count, &start, &stop, step)
-            if step == 1:
-                if stop > start:
-                    region.start = (map.origin + start) // map.block
-                    region.stop = (map.origin + stop - 1) // map.block + 1
-            else:
-                region.start, region.stop, region.irregular = read_rows(self, map, rows)
-        else:
-            region.start, region.stop, region.irregular = read_rows(self, map, rows)
-            if is_row(rows):
-                if cnp.PyArray_NDIM(self) == 0:
-                    raise IndexError(f"this view of array {self.name!r} has no axis to take row {rows} of")
-                region.kind = ROW
-                region.index = PyNumber_AsSsize_t(rows, IndexError)
-                if region.index < 0:
-                    region.index += map.count
+        read_key(self, region, map, rows)
+        if is_row(rows):
+            if cnp.PyArray_NDIM(self) == 0:
+                raise IndexError(f"this view of array {self.name!r} has no axis to take row {rows} of")
+            region.kind = ROW
+            region.index = PyNumber_AsSsize_t(rows, IndexError)
+            if region.index < 0:
+                region.index += map.count
     region.array = self
     region.key = rows
     region.shared = shared

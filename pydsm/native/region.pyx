@@ -21,7 +21,7 @@ cimport cython
 cimport numpy as cnp
 from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_INCREF
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint64_t
 
 import sys
 import weakref
@@ -174,5 +174,9 @@ include "stripe_locks.pxi"
 include "rows.pxi"
 include "row_region.pxi"
 include "region_group.pxi"
+include "row_keys.pxi"
 include "locked.pxi"
 include "stripe_lock.pxi"
+include "elements.pxi"
+include "watch.pxi"
+include "updates.pxi"

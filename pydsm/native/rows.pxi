@@ -29,6 +29,8 @@ cdef class Rows:
     cdef bint scalar            # no axis at all
     cdef bint recyclable        # all rows are aligned, or none is
     cdef char *home             # where the whole array begins
+    cdef Py_ssize_t stripe_bytes    # of its memory that one stripe guards
+    cdef int stripe_shift           # its logarithm, or -1: a division is a tenth of an atomic operation
     cdef object array
     cdef cnp.ndarray spare      # the last row view, without its base, if nobody kept it
     cdef Region last            # the last region, to be used again if nobody kept it
@@ -36,7 +38,14 @@ cdef class Rows:
     def __cinit__(self, StripeLocks locks not None, cnp.ndarray array not None, *, Py_ssize_t origin,
                   Py_ssize_t step, Py_ssize_t span, Py_ssize_t block, bint guarded, Rows whole=None):
         self.locks = locks
-        self.home = <char *> cnp.PyArray_DATA(array) if whole is None else whole.home
+        if whole is None:
+            self.home = <char *> cnp.PyArray_DATA(array)
+            self.stripe_bytes = max(1, block * (cnp.PyArray_NBYTES(array) // max(1, cnp.PyArray_DIM(array, 0))))
+        else:
+            self.home, self.stripe_bytes = whole.home, whole.stripe_bytes
+        self.stripe_shift = -1
+        if self.stripe_bytes & (self.stripe_bytes - 1) == 0:
+            self.stripe_shift = self.stripe_bytes.bit_length() - 1
         self.array = weakref.ref(array)
         self.count = cnp.PyArray_DIM(array, 0) if cnp.PyArray_NDIM(array) else 1
         self.stride = cnp.PyArray_STRIDE(array, 0) if cnp.PyArray_NDIM(array) else 0

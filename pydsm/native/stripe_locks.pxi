@@ -20,7 +20,7 @@ cdef class StripeLocks:
     """
 
     cdef uint64_t *words
-    cdef uint64_t *lots
+    cdef uint64_t *lot_lines
     cdef Py_ssize_t lot_mask
     cdef uint64_t space
     cdef object keep
@@ -40,7 +40,7 @@ cdef class StripeLocks:
     def __cinit__(self, cnp.ndarray stripes not None, cnp.ndarray lots not None, *, uint64_t space,
                   object policy, Py_ssize_t spins):
         self.words = <uint64_t *> cnp.PyArray_DATA(stripes)
-        self.lots = <uint64_t *> cnp.PyArray_DATA(lots)
+        self.lot_lines = <uint64_t *> cnp.PyArray_DATA(lots)
         self.stripes = stripes.shape[0] // DSM_LINE_WORDS
         self.lot_mask = lots.shape[0] // DSM_LINE_WORDS - 1
         self.keep = (stripes, lots)
@@ -71,7 +71,7 @@ cdef class StripeLocks:
         return self.words + stripe * DSM_LINE_WORDS
 
     cdef inline uint64_t *lot(self, Py_ssize_t stripe) noexcept:
-        return self.lots + (stripe & self.lot_mask) * DSM_LINE_WORDS
+        return self.lot_lines + (stripe & self.lot_mask) * DSM_LINE_WORDS
 
     cdef inline uint64_t identity(self) except 0:
         if dsm_self.space == self.space:
@@ -265,6 +265,11 @@ cdef class StripeLocks:
         """Return who is parked in the stripe's lot, as an int with one bit for each slot."""
         self.check(stripe)
         return self.bits(self.lot(stripe), DSM_LINE_WORDS)
+
+    @property
+    def lots(self):
+        """How many parking lots the stripes share; stripe s has lot ``s % lots``."""
+        return self.lot_mask + 1
 
     def withdraw(self, Py_ssize_t stripe, uint64_t me):
         """Take a participant that has died out of the stripe's lot."""

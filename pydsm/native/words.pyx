@@ -160,6 +160,33 @@ cdef class Words:
         """Set the word if it is `expected`; say whether it was."""
         return bool(dsm_cas(self.at(index), expected, desired))
 
+    def advance(self, Py_ssize_t index, uint64_t base, uint64_t length, uint64_t parts, uint64_t chunk):
+        """Take the next of `length` things from a word that counts from `base` on; None if all are taken.
+
+        Parameters
+        ----------
+        index, base, length : int
+        parts : int
+            Without a chunk, take this part of what is left, but not less than one thing.
+        chunk : int
+            How many to take, or 0.
+
+        Returns
+        -------
+        range, optional
+            What this call alone has; None too if the word was made another count's.
+        """
+        cdef uint64_t *word = self.at(index)
+        cdef uint64_t place, start, count
+        while True:
+            place = dsm_load(word)
+            start = place - base  # modulo 2**64: of another count it is too much, not less than nothing
+            if start >= length:
+                return None
+            count = min(chunk, length - start) if chunk else max(<uint64_t> 1, (length - start) // parts)
+            if dsm_cas(word, place, place + count):
+                return range(start, start + count)
+
     def spin_while(self, Py_ssize_t index, uint64_t value, Py_ssize_t turns):
         """Watch the word for at most `turns` turns; say whether it still is `value`.
 

@@ -111,6 +111,22 @@ class Barrier:
             self._meeting.complete(generation)
         self._meeting.alarm()  # it may have died before it could wake
 
+    def check(self) -> None:
+        """Raise BrokenBarrierError if a worker failed."""
+        self._refuse_broken()
+
+    def has_left(self, rank: int) -> bool:
+        """Say whether a worker has returned or was seen to be dead."""
+        return self._namespace.slots.get(rank, Slot.BARRIER) in (_NEVER, _DEAD)
+
+    def is_dead(self, rank: int) -> bool:
+        """Say whether a worker was seen to be dead, and the others go on."""
+        return self._namespace.slots.get(rank, Slot.BARRIER) == _DEAD
+
+    def is_waited_in(self, rank: int) -> bool:
+        """Say whether a worker has come to the barrier that is not complete yet."""
+        return self._namespace.slots.get(rank, Slot.BARRIER) == self._words.load(Team.GENERATION) + 1
+
     def _refuse_broken(self) -> None:
         if self._words.load(Team.BROKEN):
             raise self._trouble() or BrokenBarrierError("the barrier is broken")

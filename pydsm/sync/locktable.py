@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from pydsm.core.layout import MAX_SLOTS, LockHeader, Participant, Slot, Team, Total
 from pydsm.errors import DeadlockError, LockTimeoutError, OwnerDiedError
 from pydsm.ipc.cpus import available_cpus
-from pydsm.native import Region, StripeLocks, UndoRecord, waits
-from pydsm.sync import deadlock
+from pydsm.native import Region, StripeLocks, UndoRecord, Watch, waits
+from pydsm.sync import deadlock, watch
 from pydsm.sync.lockwords import LockWords
 from pydsm.sync.namespace import Namespace
-from pydsm.sync.slots import ALL_SLOTS, BARRIER, EXCLUSIVE, JOIN, RECOVERING, SHARED, bits_of
+from pydsm.sync.slots import ALL_SLOTS, BARRIER, ELEMENT, EXCLUSIVE, JOIN, RECOVERING, SHARED, bits_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -164,7 +164,7 @@ class LockTable(LockWords):
         return bool(dead)
 
     def wake(self, locks: StripeLocks, stripe: int, me: int) -> None:
-        """Wake one exclusive waiter for the stripe, or all its shared ones.
+        """Wake one exclusive waiter for the stripe, or all its shared ones, and who waits for an element of it.
 
         While word 0 is taken only its holder can get on: it may be waiting for the sharers
         to leave.  Whoever else waits is its to wake when it leaves.
@@ -177,6 +177,9 @@ class LockTable(LockWords):
             for slot in bits_of(locks.waiters(stripe) & ALL_SLOTS)
             if slots.get(slot, Slot.WAIT) and slots.get(slot, Slot.TARGET) == target
         ]
+        watching = [slot for slot in waiters if slots.get(slot, Slot.KIND) == ELEMENT]
+        self.namespace.parking.wake_all(sum(1 << slot for slot in watching))
+        waiters = [slot for slot in waiters if slot not in watching]
         holder = locks.holder(stripe)
         if Participant.of_abandoned(holder):
             self.namespace.parking.wake_all(sum(1 << slot for slot in waiters))  # they all have to know
@@ -193,6 +196,14 @@ class LockTable(LockWords):
             self.namespace.parking.wake(slot)
             if slot not in sharing:
                 return
+
+    def wake_watchers(self, locks: StripeLocks, stripe: int | None) -> None:
+        """Wake who waits for an element that a stripe guards, or for any of the array's."""
+        watch.wake_watchers(self.namespace, self.array_id, locks, stripe)
+
+    def watch(self, watched: Watch, deadline: float | None, nested: bool) -> Any:
+        """Sleep until an element is as wanted; return what it is then."""
+        return watch.watch(self.namespace, self.array_id, watched, deadline, nested=nested)
 
     def refuse_upgrade(self, owner: object, locks: StripeLocks, stripe: int) -> NoReturn:
         """Say that a shared hold cannot become exclusive."""
@@ -267,13 +278,13 @@ class LockTable(LockWords):
         )
 
     def waiting_for(self) -> list[tuple[int, int, bool]]:
-        """Return who waits for which stripe of this array, and whether to share it."""
+        """Return who waits for the lock of which stripe of this array, and whether to share it."""
         slots = self.namespace.slots
         targets = [(slot, slots.get(slot, Slot.TARGET)) for slot in self.waiting()]
         return [
             (slot, target & 0xFFFFFFFF, slots.get(slot, Slot.KIND) == SHARED)
             for slot, target in targets
-            if target >> 32 == self.array_id
+            if target >> 32 == self.array_id and slots.get(slot, Slot.KIND) != ELEMENT
         ]
 
     def evict(self, locks: StripeLocks, has_ended: Callable[[int], bool]) -> list[str]:
@@ -319,7 +330,8 @@ class LockTable(LockWords):
         slots = self.namespace.slots
         kind, target = slots.get(slot, Slot.KIND), slots.get(slot, Slot.TARGET)
         if kind in (BARRIER, JOIN):
-            return "at the barrier" if kind == BARRIER else "for the end of the run, that is"
+            where = "at the barrier" if target == 0 else "in share()"
+            return where if kind == BARRIER else "for the end of the run, that is"
         locks = self.namespace.lock_words.get(target >> 32)
         return f"at {locks.policy.full_name(target & 0xFFFFFFFF)}" if locks is not None else "at a lock"
 

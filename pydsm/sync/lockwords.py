@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pydsm.core.layout import LINE, LockHeader, Participant
+from pydsm.core.layout import LINE, LockHeader, Participant, fixed_part
 from pydsm.core.region import intervals_of
 from pydsm.native import Words
 from pydsm.sync.slots import ALL_SLOTS, bits_of
@@ -30,9 +30,15 @@ class LockWords:
         self.stripes = header.stripes
         self.is_array = bool(header.description.shape)
         self._first = header.words
+        self._head = table[: header.words]
+        self._checked = fixed_part(self._head)
         self._words = Words(table)
         self.lines = table[header.words : header.words + header.stripes * LINE]
         self.lots = table[header.words + header.stripes * LINE :]
+
+    def is_intact(self) -> bool:
+        """Say whether the header is still what was checked when it was mapped."""
+        return fixed_part(self._head) == self._checked
 
     # -- what they say -------------------------------------------------------------
 

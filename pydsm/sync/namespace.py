@@ -95,7 +95,7 @@ class Namespace:
         Raises
         ------
         NameExistsError
-            A living program has that namespace.
+            A living program has that namespace, or another user.
         """
         name = names.new_namespace() if name is None else names.check_namespace(name)
         catalog.reclaim()
@@ -112,10 +112,9 @@ class Namespace:
         first_id = int.from_bytes(os.urandom(3), "little") << 8
         table[[Team.NEXT_ID, Team.SIZE, Team.CREATED]] = first_id, size, time.time_ns()
         try:
-            shm.link(descriptor, file.name)
-        except FileExistsError:
-            file.close()
-            raise NameExistsError(f"namespace {name!r} is in use by a living program") from None
+            while not _link(descriptor, file.name):
+                if not catalog.make_way(name):
+                    raise NameExistsError(f"namespace {name!r} is in use by a living program, or by another user")
         except BaseException:
             file.close()
             raise
@@ -153,11 +152,23 @@ class Namespace:
             return cls(name, file, table, creator=False)
 
     @classmethod
-    def join_or_create(cls, name: str) -> Namespace:
-        """Join a namespace, or create it if nobody lives there."""
+    def opened(cls, name: str, *, kept: bool = False) -> Namespace | None:
+        """Return a namespace that is open here (until the process ends, with `kept`), without looking at its names."""
+        known = _open.get(name)
+        return None if known is None or known._closed or (kept and known not in _kept) else known
+
+    @classmethod
+    def join_or_create(cls, name: str, *, fresh: bool) -> Namespace:
+        """Join a namespace, or create it if nobody lives there.
+
+        With `fresh`, what killed programs left in it is taken back first, unless this
+        process or another one has it open; without, it is joined as it is.
+        """
         with _guard:
             namespace: Namespace | None = None
             while namespace is None:
+                if fresh and not _is_open(name):
+                    catalog.make_way(name)
                 with contextlib.suppress(UnknownNameError):
                     namespace = cls.open(name)
                     break
@@ -366,6 +377,20 @@ class Namespace:
                 self._closed = True
                 self._why_closed = f"this child process could not join it: {error.strerror}"
                 self.parking.refuse(self._why_closed)
+
+
+def _link(descriptor: int, name: str) -> bool:
+    """Give a new file its name; False if that is taken."""
+    with contextlib.suppress(FileExistsError):
+        shm.link(descriptor, name)
+        return True
+    return False
+
+
+def _is_open(name: str) -> bool:
+    """Say whether this process takes part in what has that name now."""
+    known = _open.get(name)
+    return known is not None and (known._closed or known._file.has_name())
 
 
 class _Seat:

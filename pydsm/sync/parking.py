@@ -9,11 +9,11 @@ is missed: who finds the permit set has changed the words before the sleeper cle
 the sleeper looks after clearing it.
 
 A token too many ends a later sleep early; its sleeper looks, and sleeps on.  A token may
-also be lost: its waker dies between permit and post, it has no room to map the semaphore,
-or the sleeper has not made it yet.  Then the permit stays set, and nobody posts.  But every
-sleep ends by itself after a while, its sleeper clears the permit and looks at the words: a
-lost token costs a delay, never a hang.  After a death nobody even waits that long: the
-burial posts to all who wait, whatever their permits say (`wake_surely`).
+also be lost: its waker dies between permit and post, or has no room to map the semaphore.
+Then the permit stays set, and nobody posts.  But every sleep ends by itself after a while, its
+sleeper clears the permit and looks at the words: a lost token costs a delay, never a hang.
+After a death nobody even waits that long: the burial posts to all who wait, whatever their
+permits say (`wake_surely`).
 """
 
 from __future__ import annotations
@@ -67,12 +67,13 @@ class Parking:
 
     def clear_permit(self, slot: int) -> None:
         """Say, before looking again, that the next wake-up is wanted."""
+        self.semaphore(slot)  # made by now, or the first wake-up would find none
         self._words.store(slot_word(slot, Slot.PERMIT), 0)
 
     def wake(self, slot: int) -> None:
         """Wake the thread in a slot, unless that is under way already."""
         if self._words.exchange(slot_word(slot, Slot.PERMIT), 1) == 0:
-            with contextlib.suppress(OSError):  # nobody has slept there yet; or its first sleep ends by itself
+            with contextlib.suppress(OSError):  # nobody has slept there yet; or the sleep ends by itself
                 self.semaphore(slot, create=False).post()
 
     def wake_all(self, bits: int) -> None:

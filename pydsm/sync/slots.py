@@ -16,13 +16,14 @@ from typing import Final
 from pydsm.core.layout import MAX_SLOTS, Participant, Slot, slot_word
 from pydsm.native import Words
 
-__all__ = ["ALL_SLOTS", "BARRIER", "EXCLUSIVE", "JOIN", "RECOVERING", "SHARED", "SlotTable", "bits_of"]
+__all__ = ["ALL_SLOTS", "BARRIER", "ELEMENT", "EXCLUSIVE", "JOIN", "RECOVERING", "SHARED", "SlotTable", "bits_of"]
 
 EXCLUSIVE: Final = 1
 SHARED: Final = 2
 BARRIER: Final = 3
 JOIN: Final = 4
 RECOVERING: Final = 5
+ELEMENT: Final = 6
 """Kinds of waits.  A stripe that a recoverer has and waits for sharers of is abandoned if it dies."""
 
 ALL_SLOTS: Final = (1 << MAX_SLOTS) - 1

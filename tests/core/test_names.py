@@ -18,6 +18,7 @@ def test_file_names_are_read_back(name: str) -> None:
 
 def test_the_other_kinds_are_read_back() -> None:
     assert names.parse(names.team_name("x")) == ("x", "team", "")
+    assert names.parse(names.scratch_name("x", 4096)) == ("x", "scratch", "4096")
     assert names.parse("sem." + names.semaphore_name("x", 12)[1:]) == ("x", "semaphore", "12")
 
 

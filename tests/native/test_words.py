@@ -32,6 +32,45 @@ def test_addition_wraps_at_64_bits() -> None:
     assert w.load(1) == 1
 
 
+def test_advancing_gives_parts_of_what_is_left_and_single_things_at_the_end() -> None:
+    w, base = words(), 7 << 48
+    w.store(0, base)
+    given = []
+    while (piece := w.advance(0, base, 10, 4, 0)) is not None:
+        given.append(piece)
+    assert given == [range(2), range(2, 4), *(range(i, i + 1) for i in range(4, 10))]
+    assert w.load(0) == base + 10
+
+
+def test_advancing_by_a_chunk_ends_with_what_is_left() -> None:
+    w = words()
+    assert [w.advance(0, 0, 5, 1, 3) for _ in range(3)] == [range(3), range(3, 5), None]
+    assert w.advance(1, 0, 5, 1, 2**63) == range(5)
+
+
+@pytest.mark.parametrize("base", [6 << 48, 8 << 48, 2**64 - 1])
+def test_nothing_is_taken_from_a_word_of_another_count(base: int) -> None:
+    w = words()
+    w.store(0, 7 << 48)
+    assert w.advance(0, base, 2**48 - 1, 1, 1) is None
+    assert w.load(0) == 7 << 48
+
+
+def test_what_threads_take_is_everything_once() -> None:
+    w, taken = words(), []
+
+    def take() -> None:
+        while (piece := w.advance(0, 0, 20_000, 8, 3)) is not None:
+            taken.extend(piece)
+
+    threads = [threading.Thread(target=take) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(taken) == list(range(20_000))
+
+
 @pytest.mark.parametrize("index", [-1, 4, 2**40])
 def test_a_word_outside_is_an_index_error(index: int) -> None:
     with pytest.raises(IndexError, match="outside"):

@@ -10,8 +10,6 @@ import numpy as np
 import pydsm
 from pydsm.array import GlobalArray
 from pydsm.ipc.lockfile import LockFile
-from tests.torture.worker import Worker
-from tests.torture.world import Row
 
 __all__ = [
     "everybody_is_dead",
