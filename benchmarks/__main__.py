@@ -30,13 +30,9 @@ GROUPS = {
     "contention": 80,
     "skew": 60,
     "stripes": 70,
-<<<<<<< HEAD
     "schedules": 100,
-=======
     "fairness": 100,
->>>>>>> 5845b8f1300e143f9b47aa5eaba55d8dde19c72c
     "barriers": 40,
-    "fairness": 40,
     "runs": 15,
     "segments": 60,
     "ndarray": 25,
