@@ -19,7 +19,7 @@ test: .venv/developer          ## set up and pass every check and test
 torture: .venv/developer       ## the long form of the tests of deaths and faults: an hour or so
 	$(BIN)/pip install --quiet '.[bench]'
 	$(BIN)/python -m tests.torture --kills 10000 --peers
-	PYDSM_TORTURE=1 $(BIN)/python -m pytest --timeout 7200 tests/crash tests/ipc tests/sync
+	PYDSM_TORTURE=1 $(BIN)/python -m pytest --timeout 7200 tests/crash tests/ipc tests/model tests/sync
 
 bench: .venv/developer         ## measure beside the peers, some 20 minutes; writes docs/benchmarks/
 	$(BIN)/pip install --quiet '.[bench]'

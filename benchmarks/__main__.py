@@ -24,11 +24,14 @@ from benchmarks.settings import Settings
 
 GROUPS = {
     "locks": 15,
+    "bulk": 40,
     "atomics": 60,
     "accumulate": 120,
     "contention": 80,
     "skew": 60,
     "stripes": 70,
+    "schedules": 100,
+    "fairness": 100,
     "barriers": 40,
     "runs": 15,
     "segments": 60,

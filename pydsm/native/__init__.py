@@ -26,10 +26,23 @@ from pydsm.native.region import (
     waits,
 )
 from pydsm.native.undo import UndoRecord
-from pydsm.native.words import ByteLock, Words, die_with_parent, fence, hold_signals, restore_signals
+from pydsm.native.words import (
+    REFUSED,
+    THROUGH,
+    ByteLock,
+    Meeting,
+    Words,
+    die_with_parent,
+    fence,
+    hold_signals,
+    restore_signals,
+)
 
 __all__ = [
+    "REFUSED",
+    "THROUGH",
     "ByteLock",
+    "Meeting",
     "Region",
     "RegionGroup",
     "Rows",

@@ -1,8 +1,11 @@
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 from numpy.typing import NDArray
+
+REFUSED: Final[int]
+THROUGH: Final[int]
 
 def die_with_parent(signal: int) -> None: ...
 def fence() -> None: ...
@@ -15,6 +18,27 @@ class ByteLock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+class Meeting:
+    def __init__(
+        self,
+        words: Words,
+        size: int,
+        *,
+        arrived: int,
+        generation: int,
+        broken: int,
+        finished: int,
+        dead: int,
+        bell: int,
+        spins: int,
+        yields: int,
+    ) -> None: ...
+    def come(self, mine: int, seconds: float) -> int: ...
+    def complete(self, generation: int) -> None: ...
+    def alarm(self) -> None: ...
+    def announce(self) -> int: ...
+    def sleep(self, bell: int, seconds: float) -> bool: ...
 
 class Words:
     size: int

@@ -3,7 +3,7 @@
 
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint64_t
 
 cdef extern from "<fcntl.h>" nogil:
     """
@@ -202,3 +202,6 @@ cdef class Words:
                     break
                 dsm_pause()
         return same
+
+
+include "barrier.pxi"

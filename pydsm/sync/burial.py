@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from pydsm.core import names
-from pydsm.core.layout import Participant, Slot, Team, read_lock_header
+from pydsm.core.layout import Participant, Slot, read_lock_header
 from pydsm.errors import SegmentError
 from pydsm.ipc import segment
 from pydsm.sync import datasegment, undo
@@ -55,7 +55,6 @@ def bury(
         waits_here = waits and kind == EXCLUSIVE and target >> 32 == words.array_id
         held.append(words.bury(dead, target & 0xFFFFFFFF if waits_here else None))
         waiting |= sum(1 << other for other in words.waiting())
-    slots.words.and_(Team.LOT + slot // 64, ~(1 << slot % 64) & (1 << 64) - 1)
     slots.vacate(slot)
     wake_all(waiting)  # all, and always: who should have woken somebody may have died before it did
     return [text for text in held if text is not None]

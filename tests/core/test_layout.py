@@ -67,7 +67,7 @@ def test_another_version_is_named() -> None:
 
 
 def test_slots_do_not_overlap_the_header_or_each_other() -> None:
-    assert layout.Team.LOT + 8 <= layout.Team.SCRATCH < layout.Team.SHARES
+    assert layout.Team.BELL + layout.LINE <= layout.Team.SCRATCH < layout.Team.SHARES
     assert layout.slot_word(0, layout.Slot.STATE) >= layout.Team.SHARES + layout.RING * layout.LINE
     assert layout.slot_word(1, layout.Slot.STATE) - layout.slot_word(0, layout.Slot.STATE) > layout.Slot.DIGEST + 1
     assert layout.slot_word(layout.MAX_SLOTS - 1, layout.Slot.DIGEST + 1) < layout.TEAM_WORDS

@@ -1,15 +1,21 @@
-"""Death at every machine instruction of the native code of a region."""
+"""Death at every machine instruction of the native code of a region, and of a barrier."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 import pydsm
-from pydsm.core.layout import Slot
+from pydsm.core.layout import Slot, Team
 from pydsm.native import Region
+from pydsm.sync import barrier as barriers
+from pydsm.sync.barrier import Barrier
+from pydsm.sync.namespace import Namespace
 from tests.crash.children import Child, fork, until
 from tests.crash.instructions import crash_at_instructions, why_not
-from tests.crash.lines import PATIENCE, TORTURE
+from tests.crash.lines import PATIENCE, TORTURE, Scenario
 from tests.crash.scenes import AfterADeath, LockScene, Scene
 
 pytestmark = [
@@ -231,5 +237,45 @@ class _Wake(_Warm):
 )
 def test_a_survivor_enters_wherever_the_victim_stops(scene: type[Scene]) -> None:
     count = crash_at_instructions(scene(), _WANTED)
+    assert count.crashed > 0.9 * count.chosen
+    assert count.chosen == count.instructions if TORTURE else count.chosen > _WANTED // 2
+
+
+class _LastToCome(Scenario):
+    """The victim comes to a barrier that another worker sleeps in, for ever if nobody wakes it."""
+
+    def prepare(self) -> None:
+        self.namespace = Namespace.create(size=2)
+        self.other = fork(self.sleep)
+        until(lambda: self.namespace.words.load(Team.BELL) & 1, "the other one sleeps")
+
+    def sleep(self, say: Callable[[Any], None]) -> None:
+        barriers._FIRST_PARK = barriers._LAST_PARK = 1000.0
+        self.namespace.sit(0)
+        Barrier(self.namespace).wait(0)
+        say("through")
+
+    def meanwhile(self, victim: Child) -> None:
+        self.victim = victim.pid
+
+    def approach(self) -> None:
+        self.namespace.sit(1)
+        self.barrier = Barrier(self.namespace)
+
+    def operate(self) -> None:
+        self.barrier.wait(1)
+
+    def check(self, died: bool) -> None:
+        self.namespace.lose(1, self.victim)
+        Barrier(self.namespace).lose(1)
+        assert self.other.hear() == "through"
+
+    def clear(self) -> None:
+        self.other.__exit__()
+        self.namespace.close()
+
+
+def test_who_sleeps_in_a_barrier_is_woken_wherever_the_last_one_stops() -> None:
+    count = crash_at_instructions(_LastToCome(), _WANTED)
     assert count.crashed > 0.9 * count.chosen
     assert count.chosen == count.instructions if TORTURE else count.chosen > _WANTED // 2
