@@ -121,8 +121,9 @@ def ray_memory(stack: ExitStack, length: int) -> Run:
     """Return the figures of an object in Ray's store, read by actors."""
     import ray
 
-    ray.init(num_cpus=_WORKERS, include_dashboard=False, log_to_driver=False, object_store_memory=512 << 20)
-    stack.callback(ray.shutdown)
+    from benchmarks.raycrew import start_ray
+
+    start_ray(stack, _WORKERS, 512 << 20)
 
     @ray.remote
     class Reader:

@@ -36,7 +36,7 @@ def find(given: str | None, *, build: bool) -> str:
             raise NoOldPythonError(f"{given} has py-dsm {versions(given)['py-dsm']}, not {OLD}")
         return given
     if not build:
-        raise NoOldPythonError(f"skipped by --no-old: it needs an interpreter that has py-dsm {OLD}")
+        raise NoOldPythonError(f"--no-old was given, and this needs an interpreter that has py-dsm {OLD}")
     folder = _folder()
     python = str(folder / "bin" / "python")
     if not (folder / "complete").exists():

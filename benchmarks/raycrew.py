@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
@@ -11,21 +12,30 @@ import numpy as np
 from benchmarks.crews import Array, Crew, Job, crew_of
 from benchmarks.programs import problems
 
-__all__ = ["ray_crew"]
+__all__ = ["ray_crew", "start_ray"]
+
+
+def start_ray(stack: ExitStack, workers: int, memory: int) -> None:
+    """Start Ray with nothing but what is measured; at the end of the stack nothing of it is left."""
+    import ray
+
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True))
+    ray.init(
+        num_cpus=workers,
+        include_dashboard=False,
+        log_to_driver=False,
+        object_store_memory=memory,
+        runtime_env={"env_vars": dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1")},
+        _temp_dir=folder,
+    )
+    stack.callback(ray.shutdown)
 
 
 def ray_crew(stack: ExitStack, workers: int) -> Crew:
     """Return the run; inputs are put into the object store once."""
     import ray
 
-    ray.init(
-        num_cpus=workers,
-        include_dashboard=False,
-        log_to_driver=False,
-        object_store_memory=2 << 30,
-        runtime_env={"env_vars": dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1")},
-    )
-    stack.callback(ray.shutdown)
+    start_ray(stack, workers, 2 << 30)
 
     def prepare(job: Job, stack: ExitStack) -> tuple[Callable[[], object], Callable[[], Array]]:
         inputs = ray.put(job.inputs)

@@ -25,7 +25,11 @@ def rows(settings: Settings) -> Iterator[Figure | Table]:
         columns.append(_updates(size, settings))
     yield Figure(
         "stripes",
-        f"From one lock to one for each of {ROWS} rows: more let more workers in at once",
+        f"A lock for each of {ROWS} rows instead of one for all: "
+        + ", ".join(
+            f"{each[-1].median / each[0].median:.1f} times the updates by {size} workers"
+            for size, each in zip(WORKERS, columns, strict=True)
+        ),
         "stripes of the array (lock words)",
         "updates of random rows in a second",
         "rate",
