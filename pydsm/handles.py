@@ -36,7 +36,7 @@ Access = Literal["open", "guarded"]
 _MAX_STRIPES: Final = 1 << 22
 _MAX_BYTES: Final = 1 << 62
 _attached: weakref.WeakValueDictionary[tuple[str, str, int], GlobalArray] = weakref.WeakValueDictionary()
-_mapped: weakref.WeakValueDictionary[tuple[int, str, bool], GlobalArray] = weakref.WeakValueDictionary()
+_mapped: weakref.WeakValueDictionary[tuple[int, str, bool, int], GlobalArray] = weakref.WeakValueDictionary()
 _current: Namespace | None = None
 
 
@@ -215,7 +215,7 @@ def _namespace(where: str | None, *, create: bool = True) -> Namespace:
 
 def _mapped_here(namespace: Namespace, name: str, readonly: bool) -> GlobalArray | None:
     """Return an array that this process has mapped, if its names still mean that."""
-    root = _mapped.get((namespace.space, name, readonly))
+    root = _mapped.get((namespace.space, name, readonly, os.geteuid()))  # a child may have become another user
     if root is not None:
         table: LockTable = root._rows.locks.policy
         if table.is_intact() and memory.is_at(namespace, table.description, root._place):
@@ -240,7 +240,7 @@ def _array(backing: Backing, *, readonly: bool) -> GlobalArray:
     )
     root._place = backing.place
     table: LockTable = backing.locks.policy
-    _mapped[table.namespace.space, table.name, readonly] = root
+    _mapped[table.namespace.space, table.name, readonly, os.geteuid()] = root
     if not readonly:
         _attached[table.namespace.name, table.name, table.array_id] = root
     return root.view()
