@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -23,11 +24,13 @@ from benchmarks.settings import Settings
 
 GROUPS = {
     "locks": 15,
+    "bulk": 40,
     "atomics": 60,
     "accumulate": 120,
-    "contention": 70,
+    "contention": 80,
     "skew": 60,
     "stripes": 70,
+    "schedules": 100,
     "fairness": 100,
     "barriers": 40,
     "runs": 15,
@@ -35,12 +38,14 @@ GROUPS = {
     "ndarray": 25,
     "originals": 120,
     "scaling": 60,
-    "applications": 180,
+    "applications": 300,
     "growth": 90,
     "footprint": 60,
     "instructions": 60,
 }
 """The modules, and how many seconds each may take on two cpus before it has to leave rows out."""
+LIMIT = 20 * 60
+"""Seconds that all of them may take together."""
 
 _NEEDS_OLD = ("originals", "applications")
 
@@ -53,11 +58,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     progress = Console(stderr=True)
     groups = options.only or tuple(GROUPS)
     old_python, why_not = _old_python(options) if {*_NEEDS_OLD} & {*groups} else (None, "")
-    found = facts(old_python)
-    sections = []
+    found = {"how": "--quick: a look, not a measurement"} if options.quick else {}
+    found |= facts(old_python)
+    sections, began = [], time.monotonic()
     for number, name in enumerate(groups, 1):
-        say = partial(_say, progress, f"[{number}/{len(groups)}] {name}")
-        sections.append(_measure(name, Settings(options.quick, old_python, say, GROUPS[name])))
+        say = partial(_say, progress, f"[{number}/{len(groups)}] {name}", time.monotonic())
+        budget = min(GROUPS[name], LIMIT - (time.monotonic() - began))
+        sections.append(_measure(name, Settings(options.quick, old_python, say, budget)))
         if name in _NEEDS_OLD and why_not:
             sections[-1].add(Note(why_not))
     to_terminal(sections, found, Console(width=None if sys.stdout.isatty() else 180))
@@ -88,6 +95,9 @@ def _measure(name: str, settings: Settings) -> Section:
         for row in module.rows(settings):
             section.add(row)
             settings.say(short(row))
+            if settings.is_far_over:
+                section.add(Note(f"skipped: the rest, because the {settings.budget:.0f} s of the group are used up"))
+                break
     except Exception as error:  # a group that breaks does not take the others with it
         section.add(problem_of(error))
         settings.say(section.notes[-1].text)
@@ -104,8 +114,8 @@ def _old_python(options: argparse.Namespace) -> tuple[str | None, str]:
         return None, f"skipped: {error}"
 
 
-def _say(console: Console, where: str, what: str) -> None:
-    console.print(f"{where}: {what}", highlight=False, markup=False, soft_wrap=True)
+def _say(console: Console, where: str, began: float, what: str) -> None:
+    console.print(f"{where}, {time.monotonic() - began:.0f} s: {what}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _write(folder: str, sections: Sequence[Section], found: Mapping[str, str]) -> None:
@@ -113,6 +123,8 @@ def _write(folder: str, sections: Sequence[Section], found: Mapping[str, str]) -
     where = Path(folder)
     where.mkdir(parents=True, exist_ok=True)
     (where / "results.json").write_text(to_json(sections, found), encoding="utf-8")
+    for record in (record for section in sections for record in section.records):
+        (where / f"{record.name}.json").write_text(json.dumps(record.values, indent=1) + "\n", encoding="utf-8")
     try:
         from benchmarks import plots
     except ModuleNotFoundError as error:

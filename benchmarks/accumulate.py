@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.attempts import Note, Row, absent, attempt, has
+from benchmarks.attempts import Row, absent, attempt, has
 from benchmarks.draws import zipf
 from benchmarks.figure import Figure, Series, table_of
 from benchmarks.measure import Comparison, Run, Target, interleave
@@ -60,9 +60,6 @@ class _Case:
 
 def rows(settings: Settings) -> Iterator[Row]:
     """Yield a line with the target for each case, then all peers in plots and tables."""
-    if not hasattr(GlobalArray, "accumulate"):
-        yield Note("skipped: this version of pydsm has no A.accumulate")
-        return
     yield from absent("numba")
     updates = 100_000 if settings.quick else 1_000_000
     lengths = _LENGTHS[:3] if settings.quick else _LENGTHS

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.attempts import Note, Row, absent, attempt, has
+from benchmarks.attempts import Row, absent, attempt, has
 from benchmarks.figure import Figure, Series
 from benchmarks.measure import Comparison, Target, compare, interleave, statement
 from benchmarks.settings import WORKERS, Settings
@@ -37,9 +37,6 @@ Peers = dict[str, tuple[Callable[[Any, Sequence[int], int], None], Any]]
 
 def rows(settings: Settings) -> Iterator[Row]:
     """Yield one thread alone, then workers on random elements and on one."""
-    if not hasattr(GlobalArray, "fetch_add"):
-        yield Note("skipped: this version of pydsm has no A.fetch_add")
-        return
     yield from absent("atomics")
     yield from attempt("alone", settings, partial(_alone, settings))
     kept: dict[str, list[Comparison]] = {}

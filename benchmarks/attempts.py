@@ -13,7 +13,7 @@ from benchmarks.figure import Figure
 from benchmarks.measure import Comparison, Table
 from benchmarks.settings import Settings
 
-__all__ = ["Note", "Row", "absent", "attempt", "has", "problem_of"]
+__all__ = ["Note", "Record", "Row", "absent", "attempt", "has", "problem_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,15 @@ class Note:
     is_failure: bool = False
 
 
-Row = Comparison | Table | Figure | Note
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Numbers to keep in a file of their own, which the next run reads."""
+
+    name: str
+    values: dict[str, float]
+
+
+Row = Comparison | Table | Figure | Record | Note
 
 
 def has(*modules: str) -> bool:

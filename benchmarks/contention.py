@@ -44,10 +44,6 @@ class _InWorker:
 
     make: Callable[[], Loop]
 
-    def __call__(self, indices: Sequence[int], count: int) -> None:
-        """Be a loop, for who does not prepare."""
-        self.make()(indices, count)
-
 
 def rows(settings: Settings) -> Iterator[Row]:
     """Yield pydsm beside the best peer, beside the wrong loop, and beside the other peers."""
@@ -63,7 +59,7 @@ def _measure(size: int, kept: dict[str, dict[str, list[float]]], settings: Setti
     with ExitStack() as stack:
         team = stack.enter_context(Team(size))
         A = team.array("A", ROWS, int)
-        loops: dict[str, Loop] = {"pydsm": partial(region_loop, A), **_peers(np.asarray(A), stack)}
+        loops: dict[str, Loop | _InWorker] = {"pydsm": partial(region_loop, A), **_peers(np.asarray(A), stack)}
         runs = {name: run_of(team, A, loop, is_safe=name != _UNSYNCHRONISED) for name, loop in loops.items()}
         if has("UltraDict"):
             runs["UltraDict and its lock"] = _dict_run(team, stack)
@@ -74,7 +70,7 @@ def _measure(size: int, kept: dict[str, dict[str, list[float]]], settings: Setti
 
 
 def run_of(
-    team: Team, A: GlobalArray, loop: Loop, *, is_safe: bool = True, exponent: float = 0
+    team: Team, A: GlobalArray, loop: Loop | _InWorker, *, is_safe: bool = True, exponent: float = 0
 ) -> Callable[[int], float]:
     """Return a run that has every worker do the loop, and then counts the updates.
 
@@ -127,7 +123,7 @@ def _bare_loop(B: np.ndarray[Any, Any], indices: Sequence[int], count: int) -> N
             B[i] += 1
 
 
-def _peers(B: np.ndarray[Any, Any], stack: ExitStack) -> dict[str, Loop]:
+def _peers(B: np.ndarray[Any, Any], stack: ExitStack) -> dict[str, Loop | _InWorker]:
     context = multiprocessing.get_context("fork")
     manager = stack.enter_context(context.Manager())
     semaphore = posix_ipc.Semaphore(None, posix_ipc.O_CREX, initial_value=1)
@@ -142,11 +138,11 @@ def _peers(B: np.ndarray[Any, Any], stack: ExitStack) -> dict[str, Loop]:
     }
 
 
-def _file_locks(B: np.ndarray[Any, Any], stack: ExitStack) -> dict[str, Loop]:
+def _file_locks(B: np.ndarray[Any, Any], stack: ExitStack) -> dict[str, Loop | _InWorker]:
     """Return the loops over lock files, as zarr's ProcessSynchronizer has them, but made once."""
     # Lock files are fastest in memory, so that is where they are.
     folder = stack.enter_context(tempfile.TemporaryDirectory(dir="/dev/shm"))
-    loops: dict[str, Loop] = {}
+    loops: dict[str, Loop | _InWorker] = {}
     if has("fasteners"):
         import fasteners
 

@@ -34,11 +34,16 @@ def known() -> list[Explanation]:
 
 
 def needed(sections: Sequence[Section], texts: Sequence[Explanation]) -> Iterator[tuple[str, str]]:
-    """Yield the rows missed, as one phrase, and the text, for each text that is needed."""
+    """Yield the rows missed, as one phrase, and the text, for each text that is needed; the first that fits counts."""
+    rows: dict[Explanation, list[str]] = {}
+    for row in (row for section in sections for row in section.missed()):
+        for text in texts:
+            if text.fits(row.what, row.beside):
+                rows.setdefault(text, []).append(row.what)
+                break
     for text in texts:
-        rows = [row.what for section in sections for row in section.missed() if text.fits(row.what, row.beside)]
-        if rows:
-            yield "; ".join(f"`{what}`" for what in dict.fromkeys(rows)), text.why
+        if text in rows:
+            yield "; ".join(f"`{what}`" for what in dict.fromkeys(rows[text])), text.why
 
 
 def unexplained(sections: Sequence[Section], texts: Sequence[Explanation]) -> list[str]:

@@ -10,7 +10,7 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-__all__ = ["OLD", "NoOldPythonError", "find", "versions"]
+__all__ = ["OLD", "NoOldPythonError", "environment_of", "find", "versions"]
 
 OLD = "1.1.1"
 _ASK = """
@@ -44,10 +44,18 @@ def find(given: str | None, *, build: bool) -> str:
     return python
 
 
+def environment_of(python: str) -> dict[str, str]:
+    """Return the variables to run an interpreter with: the old one must not find our packages."""
+    ours = () if python == sys.executable else ("PYTHONPATH",)
+    return {name: value for name, value in os.environ.items() if name not in ours}
+
+
 @cache
 def versions(python: str) -> dict[str, str]:
     """Return what an interpreter has."""
-    asked = subprocess.run([python, "-c", _ASK], capture_output=True, text=True, check=False)
+    asked = subprocess.run(
+        [python, "-c", _ASK], capture_output=True, text=True, check=False, env=environment_of(python)
+    )
     if asked.returncode:
         raise NoOldPythonError(f"{python} has no py-dsm: {asked.stderr.strip().splitlines()[-1]}")
     return dict(zip(("py-dsm", "Python", "numpy", "SharedArray"), asked.stdout.split(), strict=True))

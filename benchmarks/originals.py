@@ -19,9 +19,10 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.measure import Comparison, Target, interleave
+from benchmarks.oldpython import environment_of
 from benchmarks.settings import WORKERS, Settings
 
-__all__ = ["TITLE", "rows"]
+__all__ = ["TITLE", "refuse_two_at_once", "rows"]
 
 TITLE = "Programs for the original, whole processes"
 _PROGRAMS = Path(__file__).parent / "programs"
@@ -72,16 +73,16 @@ def rows(settings: Settings) -> Iterator[Comparison]:
 
 def _run(python: str, arguments: list[str], output: set[str], count: int) -> float:
     """Time one process, in a folder of its own because the original drops a file there."""
-    before = set(os.listdir(_SHARED_MEMORY))
-    if before.intersection(_ITS_NAMES):
-        raise RuntimeError(
-            "a program for py-dsm 1.1.1 runs now or has left its names in /dev/shm "
-            f"({', '.join(sorted(before.intersection(_ITS_NAMES)))}); two of them cannot run at once"
-        )
+    refuse_two_at_once()
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         process = subprocess.Popen(
-            [python, *arguments], cwd=folder, stdout=subprocess.PIPE, text=True, start_new_session=True
+            [python, *arguments],
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            env=environment_of(python),
         )
         try:
             printed, _ = process.communicate(timeout=_PATIENCE)
@@ -94,6 +95,16 @@ def _run(python: str, arguments: list[str], output: set[str], count: int) -> flo
         raise RuntimeError(f"{arguments[0]} failed under {python}")
     output.add(printed)
     return seconds
+
+
+def refuse_two_at_once() -> None:
+    """Raise if the names that every program for the original has are taken."""
+    taken = set(os.listdir(_SHARED_MEMORY)).intersection(_ITS_NAMES)
+    if taken:
+        raise RuntimeError(
+            "a program for py-dsm 1.1.1 runs now or has left its names in /dev/shm "
+            f"({', '.join(sorted(taken))}); two of them cannot run at once"
+        )
 
 
 def _end(process: subprocess.Popen[str], program: str) -> None:

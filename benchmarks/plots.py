@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 
 import matplotlib as mpl
@@ -18,13 +19,14 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from PIL import Image
 
 from benchmarks.figure import Figure, Role, Series
 from benchmarks.measure import Comparison, Cost
 from benchmarks.section import Section
 from benchmarks.units import UNITS
 
-__all__ = ["draw"]
+__all__ = ["draw", "gain"]
 
 _OURS = (("#0072B2", "o"), ("#003554", "h"))
 _PEERS = (
@@ -38,6 +40,7 @@ _PEERS = (
     ("#000000", "<"),
 )
 _LIMIT = "#000000"
+_COLOURS = 64
 _WIDTH = 8.0
 _ROW_HEIGHT = 0.27
 _STYLE = {
@@ -67,14 +70,17 @@ def draw(sections: Sequence[Section], folder: Path) -> dict[str, str]:
 
 
 def _save(picture: plt.Figure, folder: Path, name: str) -> str:
-    # No date and no version inside, so that the same numbers give the same file.
-    picture.savefig(folder / f"{name}.png", dpi=110, metadata={"Software": None})
+    # No date and no version inside, so that the same numbers give the same file; few colours, so that it is small.
+    drawn = BytesIO()
+    picture.savefig(drawn, dpi=110, metadata={"Software": None})
     plt.close(picture)
+    few = Image.open(drawn).convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE)
+    few.save(folder / f"{name}.png", optimize=True)
     return f"{name}.png"
 
 
 def _draw(figure: Figure) -> plt.Figure:
-    height = 4.3 if figure.kind == "lines" else 1.7 + _ROW_HEIGHT * 1.6 * len(figure.rows)
+    height = (3.8 if figure.kind == "lines" else 1.2 + _ROW_HEIGHT * 1.6 * len(figure.rows)) + 0.12 * len(figure.series)
     picture, axes = plt.subplots(figsize=(_WIDTH, height), layout="constrained")
     axes.set_title(figure.title, wrap=True)
     before: Counter[Role] = Counter()
@@ -86,7 +92,8 @@ def _draw(figure: Figure) -> plt.Figure:
         _scale_lines(axes, figure)
     else:
         _scale_rows(axes, figure)
-    _legend(axes)
+    entries = axes.get_legend_handles_labels()
+    picture.legend(*entries, loc="outside lower left", ncols=2 if max(map(len, entries[1])) > 30 else 3)
     return picture
 
 
@@ -144,8 +151,9 @@ def _unit_axis(axis: Axis, cost: Cost) -> None:
     """Label an axis with units, at 1, 2 and 5 where it spans little."""
     low, high = axis.get_view_interval()
     if axis.get_scale() == "log":
-        decades = high / low
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 300 else (1,), numticks=12))
+        factor = high / low
+        parts = range(1, 10) if factor < 5 else (1, 2, 5) if factor < 300 else (1,)
+        axis.set_major_locator(LogLocator(subs=tuple(parts), numticks=12))
         axis.set_minor_formatter(NullFormatter())
     else:
         axis.set_major_locator(MaxNLocator(6))
@@ -164,16 +172,12 @@ def _short(x: float) -> str:
     return f"1e{exponent}" if x >= 1000 and x == 10**exponent else f"{x:g}" if x < 1e5 else f"{x:.0f}"
 
 
-def _legend(axes: Axes) -> None:
-    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
-
-
 def _draw_targets(rows: Sequence[tuple[Section, Comparison]]) -> plt.Figure:
     """Draw how far each row is from its target: one place for all of them."""
     picture, axes = plt.subplots(figsize=(_WIDTH + 2, 1.2 + _ROW_HEIGHT * len(rows)), layout="constrained")
     missed = 0
     for place, (_, row) in enumerate(rows):
-        low, median, high = _gain(row)
+        low, median, high = gain(row)
         is_missed = row.reached is False
         missed += is_missed
         colour, marker = (_PEERS[0][0], "X") if is_missed else _OURS[0]
@@ -190,7 +194,7 @@ def _draw_targets(rows: Sequence[tuple[Section, Comparison]]) -> plt.Figure:
     return picture
 
 
-def _gain(row: Comparison) -> tuple[float, float, float]:
+def gain(row: Comparison) -> tuple[float, float, float]:
     """Return by which factor the ratio is better than the target, with its quartiles in order."""
     assert row.target is not None
     ratio, limit = row.ratio, row.target.limit

@@ -68,15 +68,24 @@ class Remote:
             env=self._environment,
             start_new_session=True,
         )
-        try:
-            self._answer()
-        except BaseException:
-            self._end()
-            raise
+        self._is_ready = False
         return self
+
+    def ready(self) -> None:
+        """Wait until it is set up; several can set themselves up at once.
+
+        Raises
+        ------
+        RuntimeError
+            It could not; the message says why.
+        """
+        if not self._is_ready:
+            self._answer()
+            self._is_ready = True
 
     def __call__(self, count: int, *more: Any) -> float:
         """Have it repeat so often and return the seconds that it took; `more` says what, if it does several things."""
+        self.ready()
         assert self._process is not None
         assert self._process.stdin is not None
         self._process.stdin.write(f"{json.dumps([count, *more])}\n".encode())

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from benchmarks.attempts import Note, Row
+from benchmarks.attempts import Note, Record, Row
 from benchmarks.figure import Figure
 from benchmarks.measure import Comparison, Cost, Spread, Table, spread
 from benchmarks.misses import Explanation, needed, unexplained
@@ -18,6 +18,8 @@ from benchmarks.units import show_spread, three_digits
 __all__ = ["short", "to_markdown", "to_terminal"]
 
 _COLUMNS = ("what", "beside", "pydsm", "peer", "pydsm / peer", "target", "reached")
+_MUCH = 0.25
+"""Cpus that others may keep busy before a section is not to be believed."""
 _INTRODUCTION = """\
 # Benchmarks
 
@@ -45,6 +47,8 @@ def short(row: Row) -> str:
         return f"table: {row.what}"
     if isinstance(row, Figure):
         return f"plot: {row.title}"
+    if isinstance(row, Record):
+        return f"kept in {row.name}.json"
     what, beside, _, _, ratio, target, reached = _cells(row)
     verdict = f", target {target}: {reached}" if target else ""
     return f"{what} | {beside}: {ratio}{verdict}"
@@ -70,7 +74,7 @@ def to_markdown(
     sections: Sequence[Section], facts: Mapping[str, str], texts: Sequence[Explanation], pictures: Mapping[str, str]
 ) -> str:
     """Return a page; `pictures` are the files of the plots by the names of their figures."""
-    parts = [_INTRODUCTION, f"{_verdict_of_all(sections)}\n"]
+    parts = [_INTRODUCTION, f"{_verdict_of_all(sections)}\n", *_doubts(sections)]
     parts += _picture("targets", "All targets", pictures)
     parts.append("\n".join(f"- {name}: {fact}" for name, fact in facts.items()) + "\n")
     for section in sections:
@@ -106,6 +110,16 @@ def _verdict_of_all(sections: Sequence[Section]) -> str:
     rows = [row for section in sections for row in section.comparisons if row.target is not None]
     reached = sum(row.reached is True for row in rows)
     return f"{reached} of {len(rows)} targets are reached, {len(rows) - reached} missed."
+
+
+def _doubts(sections: Sequence[Section]) -> Iterator[str]:
+    """Yield a warning, if others kept the machine busy."""
+    busy = [section.title for section in sections if section.others > _MUCH]
+    if busy:
+        yield (
+            f"**Others kept more than {_MUCH:g} of a cpu busy** while these were measured, so do not believe their "
+            f"numbers: {'; '.join(busy)}.\n"
+        )
 
 
 def _others(section: Section) -> str:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.attempts import Note
+from benchmarks.attempts import Note, Record
 from benchmarks.figure import Figure, Series
 from benchmarks.measure import Comparison, Spread, Table, Target
 from benchmarks.section import Section
@@ -57,6 +57,7 @@ def _section(plain: dict[str, Any]) -> Section:
         [_comparison(each) for each in plain["comparisons"]],
         [_table(each) for each in plain["tables"]],
         [_figure(each) for each in plain["figures"]],
+        [Record(**each) for each in plain["records"]],
         [Note(**each) for each in plain["notes"]],
         plain["others"],
         plain["took"],

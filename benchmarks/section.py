@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from benchmarks.attempts import Note, Row
+from benchmarks.attempts import Note, Record, Row
 from benchmarks.figure import Figure
 from benchmarks.measure import Comparison, Table
 
@@ -20,6 +20,7 @@ class Section:
     comparisons: list[Comparison] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     others: float = 0.0
     took: float = 0.0
@@ -32,6 +33,8 @@ class Section:
             self.tables.append(row)
         elif isinstance(row, Figure):
             self.figures.append(row)
+        elif isinstance(row, Record):
+            self.records.append(row)
         else:
             self.notes.append(row)
 

@@ -42,6 +42,11 @@ class Settings:
         return time.monotonic() - self.began > self.budget
 
     @property
+    def is_far_over(self) -> bool:
+        """Whether the group has gone on for so long that it is cut off, if it does not end by itself."""
+        return time.monotonic() - self.began > 1.5 * self.budget
+
+    @property
     def rounds(self) -> int:
         """How many pairs a row in one process has."""
         return 7 if self.quick else 31

@@ -80,7 +80,7 @@ def _show(rates: Samples, waits: dict[int, list[list[float]]]) -> Iterator[Row]:
     ]
     figure = Figure(
         "skew",
-        f"Hot rows cost what locks are apart for: from {gains[0]:.1f} times one lock's rate to {min(gains):.1f} times",
+        f"Locks on rows do {max(gains):.1f} times the updates of one lock at best, {min(gains):.1f} times at worst",
         "exponent of the Zipf distribution (0: all rows alike)",
         "updates in a second, all workers together",
         "rate",

@@ -23,16 +23,18 @@ def show(value: float, cost: Cost) -> str:
     if cost == "count":
         return f"{value:,.0f}"
     factor, unit = _unit(value, cost)
+    if (cost, factor) == ("bytes", 1):
+        return f"{value:.0f}{unit}"
     return f"{three_digits(factor * value)}{unit}"
 
 
 def show_spread(values: Spread, cost: Cost) -> str:
     """Return the median and the quartiles in the unit that suits the median."""
-    if cost == "count":
+    if cost == "count" or values.low == values.high == values.median:
         return show(values.median, cost)
     factor, unit = _unit(values.median, cost)
     low, median, high = (three_digits(factor * value) for value in (values.low, values.median, values.high))
-    return f"{median}{unit}" if low == high == median else f"{median}{unit} ({low} - {high})"
+    return f"{median}{unit} ({low} - {high})"
 
 
 def three_digits(value: float) -> str:

@@ -11,10 +11,13 @@ So a number of up to eight bytes takes one barrier.
 raise.  A digest says the call's number too, so nobody takes an old one, or a plain
 `barrier`, for a part in this reduction.
 
-**Arrays** go through rows of a scratch segment, one for each worker and one for the result:
+**Arrays** go through rows of a scratch segment, one for each worker.  A small one does as a
+number does: each writes its row before its digest, in one of two places for even and odd c,
+and after the barrier everybody who wants the result combines all rows.  Larger ones, which
+have a third place, are combined by all together:
 
 1. write one's row, then the digest; barrier;
-2. combine one's own part of the elements over all rows, into the row of the result; barrier;
+2. combine one's own part of the elements over all rows, into a row for the result; barrier;
 3. copy the result.
 
 (A reduce-scatter and a gather; Rabenseifner, *Optimization of collective reduction
@@ -52,7 +55,8 @@ _STATE: Final = 3  # what a word says where arrays are reduced
 _FAILED: Final = 1  # and the bytes that are free, above
 _WRITTEN: Final = 2  # the row
 _COMBINED: Final = 3  # the part
-_BLOCK: Final = 1 << 16  # bytes that stay in the cache while all rows are combined
+_SMALL: Final = 1 << 15  # bytes of an array that is combined faster than one waits for the others once more
+_BLOCK: Final = 1 << 19  # bytes that stay in the cache while all rows are combined
 _DIGESTS: Final = 1 << 64
 
 
@@ -77,49 +81,70 @@ class Reduction:
         return self._reduce_array(call, operand, wanted=wanted)
 
     def _reduce_array(self, call: _Call, operand: Operand, *, wanted: bool) -> Any:
-        scratch, values = self._scratch, operand.values
-        fits = scratch is not None and scratch.room >= values.nbytes
-        if scratch is not None and fits:
-            _rows(scratch, operand, [self._rank])[0][:] = values.reshape(-1)
-        givers = call.announce(_WRITTEN if fits else 0)
-        if scratch is None or not fits:
-            scratch = self._scratch = self._grow(call, operand, givers)
+        rows = self._rows(call, operand)
+        if rows is not None:
+            rows[self._rank][:] = operand.values.reshape(-1)
+        givers = call.announce(0 if rows is None else _WRITTEN)
+        if rows is None:
+            rows = self._grow(call, operand, givers)
         givers = [rank for rank in givers if call.word(rank) & _STATE >= _WRITTEN]
-        rows, total = _rows(scratch, operand, givers), _rows(scratch, operand, [self._size])[0]
+        written = [rows[rank] for rank in givers]
+        if operand.values.nbytes > _SMALL:
+            return self._combine_together(call, operand, givers, written, rows[-1], wanted=wanted)
+        return operand.combine(written) if wanted else None
+
+    def _combine_together(
+        self,
+        call: _Call,
+        operand: Operand,
+        givers: Sequence[int],
+        written: Sequence[NDArray[Any]],
+        total: NDArray[Any],
+        *,
+        wanted: bool,
+    ) -> Any:
         with call.breaking():
-            _combine(operand, rows, total, call.part(givers, self._rank))
+            _combine(operand, written, total, call.part(givers, self._rank))
         call.say(_COMBINED)
         call.wait()
         lost = [rank for rank in givers if call.word(rank) & _STATE != _COMBINED]
         with call.breaking():
             result = total.copy() if wanted else total[:0]
             for rank in lost if wanted else ():
-                _combine(operand, rows, result, call.part(givers, rank))
+                _combine(operand, written, result, call.part(givers, rank))
         if lost:
             call.wait()
-        return operand.result(result.reshape(values.shape)) if wanted else None
+        return operand.result(result.reshape(operand.values.shape)) if wanted else None
 
-    def _grow(self, call: _Call, operand: Operand, givers: Sequence[int]) -> Scratch:
+    def _rows(self, call: _Call, operand: Operand) -> list[NDArray[Any]] | None:
+        """Return the rows of all workers and that of the result; None if they are too small."""
+        scratch, values = self._scratch, operand.values
+        first = call.parity * _SMALL if values.nbytes <= _SMALL else 2 * _SMALL
+        if scratch is None or scratch.room < first + values.nbytes:
+            return None
+        return [scratch.row(number, first, values.dtype, values.size) for number in range(self._size + 1)]
+
+    def _grow(self, call: _Call, operand: Operand, givers: Sequence[int]) -> list[NDArray[Any]]:
         """Join rows that are large enough and write one's own, or raise in every worker."""
-        problem, scratch = None, None
+        before, problem, rows = self._scratch, None, None
+        large = operand.values.nbytes if operand.values.nbytes > _SMALL else 0
         with call.breaking():
             try:
-                scratch = Scratch.join(self._namespace, self._size + 1, operand.values.nbytes)
-                _rows(scratch, operand, [self._rank])[0][:] = operand.values.reshape(-1)
+                self._scratch = Scratch.join(self._namespace, self._size + 1, 2 * _SMALL + large)
+                rows = self._rows(call, operand)
+                assert rows is not None
+                rows[self._rank][:] = operand.values.reshape(-1)
                 call.say(_WRITTEN)
             except NoRoomError as error:
                 problem = error
                 call.say(_FAILED | error.free << 2)
         call.wait()
         failed = [rank for rank in givers if call.word(rank) & _STATE == _FAILED]
-        if problem is not None:
-            raise problem
-        if failed or scratch is None:
-            wanted, free = (self._size + 1) * operand.values.nbytes, call.word(failed[0]) >> 2
-            text = f"rank {failed[0]} found no room for the {wanted} bytes in which the workers reduce their arrays"
-            raise NoRoomError(text, wanted=wanted, free=free)
-        scratch.announce(self._namespace)
-        return scratch
+        if failed or rows is None or self._scratch is None:
+            self._scratch = before
+            raise problem or _no_room(failed[0], (self._size + 1) * operand.values.nbytes, call.word(failed[0]) >> 2)
+        self._scratch.announce(self._namespace)
+        return rows
 
 
 class _Call:
@@ -139,7 +164,8 @@ class _Call:
         self._operand = operand
         self._name = "allreduce()" if root is None else f"reduce(root={root})"
         self._digest = (operand.digest(self._name) + (number << 32)) % _DIGESTS or 1
-        self._word, self._digest_word = Slot.REDUCED + number % 2, Slot.DIGEST + number % 2
+        self.parity = number % 2
+        self._word, self._digest_word = Slot.REDUCED + self.parity, Slot.DIGEST + self.parity
 
     def announce(self, word: int) -> list[int]:
         """Say what this worker gives and does, wait for the others, and return who takes part."""
@@ -182,14 +208,14 @@ class _Call:
             raise
 
 
-def _rows(scratch: Scratch, operand: Operand, numbers: Sequence[int]) -> list[NDArray[Any]]:
-    return [scratch.row(number, operand.values.dtype, operand.values.size) for number in numbers]
-
-
 def _combine(operand: Operand, rows: Sequence[NDArray[Any]], total: NDArray[Any], part: range) -> None:
     """Combine a part of the rows, in their order, into the same part of the total."""
     step = max(1, _BLOCK // operand.values.itemsize)
     for start in range(part.start, part.stop, step):
         block = slice(start, min(start + step, part.stop))
-        total[block] = rows[0][block]
-        operand.combine_into(total[block], [row[block] for row in rows[1:]])
+        operand.combine_into(total[block], [row[block] for row in rows])
+
+
+def _no_room(rank: int, wanted: int, free: int) -> NoRoomError:
+    text = f"rank {rank} found no room for the {wanted} bytes in which the workers reduce their arrays"
+    return NoRoomError(text, wanted=wanted, free=free)

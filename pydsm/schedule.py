@@ -4,7 +4,8 @@ Each share of work is a position in shared memory, which workers advance by
 compare-and-swap; nobody holds a lock, so nobody who is stopped or dies holds up the others.
 Pieces are of a fixed size or *guided* (Polychronopoulos and Kuck, *Guided self-scheduling*,
 1987): a part of what is left, so that there are few of them and the last ones are single
-things, over which nobody has to wait long for the others.
+things, over which nobody waits long for the others.  A piece is a quarter of one worker's part
+of what is left: so it may be four times as hard as the rest and still be done with it.
 
 **The ring.**  A worker's k-th share of a run uses entry ``k % 16`` of a ring.  An entry is
 two words, each 16 bits of tag and 48 bits of number: *place*, how far the share is handed
@@ -53,7 +54,7 @@ Chunk = int | Literal["guided"]
 _BITS: Final = 48
 _NUMBER: Final = (1 << _BITS) - 1
 _TAGS: Final = 1 << 16
-_PARTS: Final = 2  # of what is left, for each worker: a guided piece is one of them
+_PARTS: Final = 4  # of what is left, for each worker: a guided piece is one of them
 _STEADY: Final = 1 << 14  # shares between two looks for workers that are far behind
 _FAR: Final = 1 << 18
 _SHARING: Final = 1  # what a published wait is for, where a barrier's has 0

@@ -125,10 +125,11 @@ class Team:
         stripes: int | None = None,
         access: Access = "open",
         file: str | os.PathLike[str] | None = None,
+        huge: bool = False,
     ) -> GlobalArray:
         """Create a shared array of zeros; parameters as of `pydsm.create`."""
         self._check_new(name)
-        array = create_in(self._namespace, name, shape, dtype, stripes=stripes, access=access, file=file)
+        array = create_in(self._namespace, name, shape, dtype, stripes=stripes, access=access, file=file, huge=huge)
         self._resources[name] = array
         return array
 

@@ -133,7 +133,7 @@ def reduce_mixed(worker: pydsm.Worker, rounds: int) -> list[object]:
         mine.append(worker.allreduce(worker.rank + k))
         mine.append(worker.allreduce(np.arange(7 * k % 50, dtype=np.int32) * worker.rank, "max").tolist())
         mine.append(worker.reduce(float(k), "mul", root=k % worker.size))
-        mine.append(worker.allreduce(np.full(600 * k, worker.rank + 1)).sum().item())
+        mine.append(worker.allreduce(np.full(1500 * k, worker.rank + 1)).sum().item())
     return mine
 
 
@@ -144,5 +144,5 @@ def expected_mixed(size: int, rank: int, rounds: int) -> list[object]:
         mine.append(sum(other + k for other in range(size)))
         mine.append([i * (size - 1) for i in range(7 * k % 50)])
         mine.append(float(k) ** size if rank == k % size else None)
-        mine.append(600 * k * size * (size + 1) // 2)
+        mine.append(1500 * k * size * (size + 1) // 2)
     return mine

@@ -63,7 +63,7 @@ def test_a_worker_alone_gets_parts_of_what_is_left() -> None:
         (sizes,) = team.run(program)
     left = 100
     for size in sizes:
-        assert size == max(1, left // 2)
+        assert size == max(1, left // 4)
         left -= size
     assert left == 0
 

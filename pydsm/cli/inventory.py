@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from pydsm.core import names
-from pydsm.core.layout import TEAM_WORDS, Team
+from pydsm.core.layout import TEAM_WORDS, LockHeader, Team, read_lock_header
 from pydsm.errors import PydsmError
-from pydsm.ipc import catalog, segment
+from pydsm.ipc import catalog, segment, shm
 from pydsm.native import StripeLocks
 from pydsm.sync import locksegment
 from pydsm.sync.locktable import LockTable
@@ -58,6 +58,7 @@ class NamespaceInfo:
     pid: int
     age_seconds: float
     workers: int
+    nbytes: int
     arrays: list[ArrayInfo]
 
 
@@ -77,9 +78,9 @@ def _namespace(name: str, files: list[str]) -> NamespaceInfo:
         pass
     parsed = sorted(filter(None, map(names.parse, files)))
     listed = [entry[2] for entry in parsed if entry[1] == "lock"]
-    arrays = _arrays(name, listed) if live else [_unknown(array, "stale") for array in listed]
+    arrays = _arrays(name, listed) if live else [_stale(name, array) for array in listed]
     age = max(0.0, time.time() - created / 1e9) if created else math.nan
-    return NamespaceInfo(name, live, pid, age, workers, arrays)
+    return NamespaceInfo(name, live, pid, age, workers, sum(map(_size, files)), arrays)
 
 
 def _arrays(namespace_name: str, listed: list[str]) -> list[ArrayInfo]:
@@ -95,16 +96,11 @@ def _array(namespace: Namespace, name: str) -> ArrayInfo:
         header, locks = locksegment.attach(namespace, name)
     except (OSError, PydsmError) as error:
         return _unknown(name, str(error))
-    description, table = header.description, locks.policy
+    table = locks.policy
     assert isinstance(table, LockTable)
-    dtype = description.numpy_dtype()
     exclusive, shared = table.held_stripes()
-    return ArrayInfo(
-        name,
-        list(description.shape),
-        str(dtype),
-        math.prod(description.shape) * dtype.itemsize if description.shape else 0,
-        header.stripes,
+    return _described(
+        header,
         _holders(table, locks, exclusive, shared=False) + _holders(table, locks, shared, shared=True),
         _abandoned(table),
         [
@@ -112,6 +108,37 @@ def _array(namespace: Namespace, name: str) -> ArrayInfo:
             for slot, stripe, is_shared in table.waiting_for()
         ],
     )
+
+
+def _stale(namespace: str, name: str) -> ArrayInfo:
+    """Return what a stale namespace has under a name, without taking part in it: nobody is at its rows."""
+    try:
+        table = segment.attach(names.lock_name(namespace, name), np.dtype(np.uint64))
+        return _described(read_lock_header(table, name), [], [], [])
+    except (OSError, PydsmError) as error:
+        return _unknown(name, str(error))
+
+
+def _described(header: LockHeader, holders: list[Hold], abandoned: list[Hold], waiters: list[Hold]) -> ArrayInfo:
+    description = header.description
+    dtype = description.numpy_dtype()
+    return ArrayInfo(
+        description.name,
+        list(description.shape),
+        str(dtype),
+        math.prod(description.shape) * dtype.itemsize if description.shape else 0,
+        header.stripes,
+        holders,
+        abandoned,
+        waiters,
+    )
+
+
+def _size(file: str) -> int:
+    try:
+        return shm.status(file).st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _holders(table: LockTable, locks: StripeLocks, stripes: list[int], *, shared: bool) -> list[Hold]:

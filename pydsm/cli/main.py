@@ -11,7 +11,8 @@ import sys
 from collections.abc import Sequence
 
 import pydsm
-from pydsm.cli.inventory import ArrayInfo, NamespaceInfo, take_inventory
+from pydsm.cli.inventory import take_inventory
+from pydsm.cli.listing import show
 from pydsm.errors import PydsmError
 from pydsm.ipc import catalog
 
@@ -27,10 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(metavar="command")
 
     listing = commands.add_parser("ls", help="list namespaces, their arrays, locks, holders and waiters")
-    listing.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    listing.add_argument("--json", action="store_true", help="print JSON instead of text")
     listing.set_defaults(command=_ls)
 
     clean = commands.add_parser("clean", help="remove what dead programs left; never touches a living one's")
+    clean.add_argument("namespaces", nargs="*", metavar="namespace", help="only these; all of yours unless given")
     clean.add_argument("--dry-run", action="store_true", help="only say what would be removed")
     clean.set_defaults(command=_clean)
 
@@ -57,70 +59,27 @@ def _ls(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps([dataclasses.asdict(namespace) for namespace in inventory], indent=2))
         return 0
-    if not inventory:
-        print("no namespaces")
-        return 0
-    try:
-        from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
-    except ImportError:
-        print("pydsm ls prints tables with rich: pip install 'py-dsm[cli]', or use pydsm ls --json", file=sys.stderr)
-        return 1
-    console = Console()
-    for namespace in inventory:
-        if not namespace.arrays:
-            console.print(Text(f"{_headline(namespace)}; no arrays", style="bold"))
-            continue
-        table = Table(title=Text(_headline(namespace)), title_justify="left", title_style="bold")
-        for column in ("name", "shape", "dtype", "size", "stripes", "held by", "waiting"):
-            table.add_column(column, justify="right" if column in ("size", "stripes") else "left")
-        for array in namespace.arrays:
-            table.add_row(*map(Text, _cells(array)))  # as it is: "[s]" in a dtype is no markup
-        console.print(table)
+    show(inventory)
     return 0
-
-
-def _headline(namespace: NamespaceInfo) -> str:
-    state = "live" if namespace.live else "stale: 'pydsm clean' removes it"
-    return f"{namespace.name} ({state}), made by pid {namespace.pid} {namespace.age_seconds:.0f} s ago"
-
-
-def _cells(array: ArrayInfo) -> list[str]:
-    if array.problem is not None:
-        return [array.name, "-", "-", "-", "-", array.problem, "-"]
-    is_lock = not array.shape
-    return [
-        array.name,
-        "named lock" if is_lock else " x ".join(map(str, array.shape)),
-        "" if is_lock else array.dtype,
-        "" if is_lock else _size(array.nbytes),
-        str(array.stripes),
-        "\n".join(map(str, array.holders + array.abandoned)) or "-",
-        "\n".join(map(str, array.waiters)) or "-",
-    ]
-
-
-def _size(nbytes: int) -> str:
-    amount = float(nbytes)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if amount < 1024:
-            return f"{amount:.4g} {unit}"
-        amount /= 1024
-    return f"{amount:.4g} TiB"
 
 
 def _clean(options: argparse.Namespace) -> int:
+    known = catalog.namespaces()
+    kept = 0
+    for name in dict.fromkeys(options.namespaces):
+        if name not in known or catalog.is_live(name):
+            state = "is in use by a living program" if name in known else "is none of yours"
+            print(f"pydsm: namespace {name!r} {state}: nothing of it is removed", file=sys.stderr)
+            kept += 1
+    wanted = [name for name in known if name in options.namespaces or not options.namespaces]
     if options.dry_run:
-        removed = [
-            file for name, files in catalog.namespaces().items() if not catalog.is_live(name) for file in sorted(files)
-        ]
+        removed = [file for name in wanted if not catalog.is_live(name) for file in sorted(known[name])]
     else:
-        removed = catalog.reclaim()
+        removed = [file for name in wanted for file in catalog.reclaim(name)]
     for file in removed:
         print(file)
     print(f"{len(removed)} stale names {'would be ' if options.dry_run else ''}removed")
-    return 0
+    return 1 if kept else 0
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -112,7 +112,7 @@ class Slot:
     PID: Final = 1
     RANK: Final = 2  # rank + 1, 0 for a thread that is no worker
     WAIT: Final = 3  # 0, or the number of the wait that goes on
-    TARGET: Final = 4  # array id << 32 | stripe
+    TARGET: Final = 4  # array id << 32 | stripe; 0 in a barrier, 1 in share()
     KIND: Final = 5  # see sync.slots
     CHECKED: Final = 6  # how often the blockers were seen to block still
     PERMIT: Final = 7  # 1: a wake-up is under way
@@ -187,6 +187,7 @@ class Description:
     guarded: bool = False
     typed: bool = True
     file: str | None = None
+    huge: bool = False
 
     def numpy_dtype(self) -> np.dtype[Any]:
         """Return the dtype, which the text keeps exactly (fields, byte order, units)."""
@@ -278,7 +279,9 @@ def _read_description(text: bytes) -> Description:
 def _is_sound(description: Description, name: str, stripes: int) -> bool:
     """Say whether a description is one that pydsm writes for such a segment."""
     shape, block, file = description.shape, description.block, description.file
-    if (description.name, type(description.guarded), type(description.typed)) != (name, bool, bool):
+    if description.name != name:
+        return False
+    if not all(type(flag) is bool for flag in (description.guarded, description.typed, description.huge)):
         return False
     if not all(type(extent) is int and extent >= 0 for extent in shape) or type(block) is not int or block < 1:
         return False

@@ -80,21 +80,25 @@ class Operand:
     def of_word(self, word: int) -> NDArray[Any]:
         """Return the values that another worker gives as a word."""
         content = word.to_bytes(WORD_BYTES, "little")[: self.values.nbytes]
-        return np.frombuffer(content, self.values.dtype).reshape(self.values.shape)
+        return np.frombuffer(content, self.values.dtype)
 
     def combine(self, parts: Sequence[NDArray[Any]]) -> Any:
         """Return what comes of all parts, in their order."""
         if self.kind == "Python" and self.values.dtype.kind in "bi":
             return self._combine_exactly([part.item() for part in parts])
-        total = parts[0].copy()
-        self.combine_into(total, parts[1:])
+        total = np.empty_like(self.values)
+        self.combine_into(total, [part.reshape(total.shape) for part in parts])
         return self.result(total)
 
     def combine_into(self, total: NDArray[Any], parts: Sequence[NDArray[Any]]) -> None:
-        """Combine parts into a total; overflow and the like are silent, so that they are so for everybody."""
+        """Set a total to what comes of parts; overflow and the like are silent, so that they are so for everybody."""
         ufunc = check_op(self.op)
+        if len(parts) == 1:
+            total[...] = parts[0]
+            return
         with np.errstate(all="ignore"):
-            for part in parts:
+            ufunc(parts[0], parts[1], out=total)
+            for part in parts[2:]:
                 ufunc(total, part, out=total)
 
     def result(self, total: NDArray[Any]) -> Any:

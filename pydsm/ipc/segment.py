@@ -27,7 +27,7 @@ import numpy as np
 import SharedArray
 
 from pydsm.errors import SegmentError
-from pydsm.ipc import shm
+from pydsm.ipc import huge, shm
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,7 +46,13 @@ def is_typed(dtype: np.dtype[Any]) -> bool:
 
 
 def make(
-    shape: tuple[int, ...], dtype: np.dtype[Any], content: bytes = b"", mode: int = 0o600, group: int = -1
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    content: bytes = b"",
+    mode: int = 0o600,
+    group: int = -1,
+    *,
+    huge_pages: bool = False,
 ) -> tuple[int, NDArray[Any]]:
     """Make a segment without a name; return its descriptor and the zeroed array (then `content`).
 
@@ -55,9 +61,9 @@ def make(
     NoRoomError, ValueError
     """
     size, footer = _layout(shape, dtype)
-    descriptor = shm.new_file(size + _FOOTER, mode, group)
+    descriptor = shm.new_file(size + _FOOTER, mode, group, huge.fill if huge_pages else None)
     try:
-        return descriptor, _fill(descriptor, content, size, footer)
+        return descriptor, _fill(descriptor, content, size, footer, huge_pages=huge_pages)
     except BaseException:
         os.close(descriptor)
         raise
@@ -70,6 +76,8 @@ def create(
     content: bytes = b"",
     mode: int = 0o600,
     group: int = -1,
+    *,
+    huge_pages: bool = False,
 ) -> NDArray[Any]:
     """Create a named segment; it appears only when it is complete.
 
@@ -77,7 +85,7 @@ def create(
     ------
     FileExistsError, NoRoomError, ValueError
     """
-    descriptor, array = make(shape, dtype, content, mode, group)
+    descriptor, array = make(shape, dtype, content, mode, group, huge_pages=huge_pages)
     try:
         shm.link(descriptor, name)
     finally:
@@ -92,8 +100,11 @@ def attach(
     *,
     readonly: bool = False,
     shared: bool = False,
+    huge_pages: bool = False,
 ) -> NDArray[Any]:
     """Map a named segment that must hold `dtype` and `shape` (None: one axis, as long as the file).
+
+    With `huge_pages` it is mapped where they can be seen as such.
 
     Raises
     ------
@@ -101,7 +112,7 @@ def attach(
     """
     descriptor, found = shm.open_found(name, readonly=readonly, shared=shared)
     try:
-        return _map(descriptor, found.st_size, dtype, shape, readonly=readonly, name=name)
+        return _map(descriptor, found.st_size, dtype, shape, readonly=readonly, name=name, huge_pages=huge_pages)
     finally:
         os.close(descriptor)
 
@@ -156,11 +167,11 @@ def attach_file(path: str, shape: tuple[int, ...], dtype: np.dtype[Any], *, read
         os.close(descriptor)
 
 
-def _fill(descriptor: int, content: bytes, size: int, footer: bytes) -> NDArray[Any]:
+def _fill(descriptor: int, content: bytes, size: int, footer: bytes, *, huge_pages: bool = False) -> NDArray[Any]:
     if content:
         os.pwrite(descriptor, content, 0)
     os.pwrite(descriptor, footer, size)
-    return _hand_over(descriptor, size, readonly=False)
+    return _hand_over(descriptor, size, readonly=False, huge_pages=huge_pages)
 
 
 @functools.lru_cache(maxsize=256)
@@ -176,7 +187,14 @@ def _layout(shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, bytes]:
 
 
 def _map(
-    descriptor: int, length: int, dtype: np.dtype[Any], shape: tuple[int, ...] | None, *, readonly: bool, name: str
+    descriptor: int,
+    length: int,
+    dtype: np.dtype[Any],
+    shape: tuple[int, ...] | None,
+    *,
+    readonly: bool,
+    name: str,
+    huge_pages: bool = False,
 ) -> NDArray[Any]:
     if length < _FOOTER:
         raise SegmentError(f"{name!r} is no segment: it has less than {_FOOTER} bytes, or is no file at all")
@@ -190,12 +208,14 @@ def _map(
         raise SegmentError(f"segment {name!r} has {length} bytes where {size + _FOOTER} belong")
     if os.pread(descriptor, _FOOTER, size) != footer:
         raise SegmentError(f"segment {name!r} does not hold an array of shape {shape} and dtype {dtype}")
-    return _hand_over(descriptor, size, readonly=readonly)
+    return _hand_over(descriptor, size, readonly=readonly, huge_pages=huge_pages)
 
 
-def _hand_over(descriptor: int, size: int, *, readonly: bool) -> NDArray[Any]:
+def _hand_over(descriptor: int, size: int, *, readonly: bool, huge_pages: bool) -> NDArray[Any]:
+    attach = functools.partial(SharedArray.attach, f"file:///proc/self/fd/{descriptor}", ro=readonly)
     try:
-        array: NDArray[Any] = SharedArray.attach(f"file:///proc/self/fd/{descriptor}", ro=readonly)
+        wanted = huge_pages and 0 < huge.page_size() <= size
+        array: NDArray[Any] = huge.at_boundary(size + _FOOTER, attach) if wanted else attach()
     except OSError as error:
         explained = shm.explain(error, size, shm.MAPPINGS)
         if explained is not error:

@@ -18,7 +18,7 @@ import os
 import resource
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 from typing import Final, TypedDict
 
@@ -68,11 +68,14 @@ class Permissions(TypedDict):
     group: int
 
 
-def new_file(size: int, mode: int = _PRIVATE, group: int = -1) -> int:
+def new_file(
+    size: int, mode: int = _PRIVATE, group: int = -1, prepare: Callable[[int, int], None] | None = None
+) -> int:
     """Return the descriptor of a file of `size` reserved bytes without a name.
 
     The space is reserved, so that touching the memory later cannot fail; the file
-    vanishes with the descriptor unless it is linked.
+    vanishes with the descriptor unless it is linked.  What `prepare` does with the
+    descriptor and the size comes before that.
 
     Raises
     ------
@@ -86,6 +89,8 @@ def new_file(size: int, mode: int = _PRIVATE, group: int = -1) -> int:
             if group not in (-1, os.getegid()):
                 os.fchown(descriptor, -1, group)
             os.fchmod(descriptor, mode)  # whatever the umask
+            if prepare is not None:
+                prepare(descriptor, size)
             if size:
                 os.posix_fallocate(descriptor, 0, size)
         except BaseException:  # a signal's handler may raise too

@@ -104,6 +104,9 @@ static inline uint64_t dsm_take_over(uint64_t *line, uint64_t me) {
 }
 
 static inline void dsm_release_exclusive(uint64_t *line) { dsm_exchange(line, 0); }
+/* One of many that are given back together: nobody may look for waiters before a dsm_fence behind the last.
+ * The fence orders all the stores before all the looks, as the exchange orders one before one. */
+static inline void dsm_clear_exclusive(uint64_t *line) { dsm_store_release(line, 0); }
 static inline void dsm_release_shared(uint64_t *line, uint64_t me) { dsm_and(dsm_bit_word(line, me), ~dsm_bit(me)); }
 
 static inline int dsm_holds(uint64_t *line, uint64_t me) {

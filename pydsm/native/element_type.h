@@ -85,7 +85,7 @@ static uint64_t DSM_NAME(fetch)(int op, void *p, uint64_t bits) {
 #undef DSM_CASE
 }
 
-static inline uint64_t DSM_NAME(load)(const void *p) { return __atomic_load_n((const BITS *) p, __ATOMIC_ACQUIRE); }
+static inline uint64_t DSM_NAME(load)(const void *p) { return __atomic_load_n((const BITS *) p, __ATOMIC_SEQ_CST); }
 
 static inline int DSM_NAME(cas)(void *p, uint64_t expected, uint64_t desired) {
     BITS seen = (BITS) expected;

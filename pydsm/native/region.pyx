@@ -76,6 +76,7 @@ cdef extern from "atomic.h" nogil:
     uint64_t dsm_take_over(uint64_t *line, uint64_t me)
     void dsm_store(uint64_t *p, uint64_t v)
     void dsm_release_exclusive(uint64_t *line)
+    void dsm_clear_exclusive(uint64_t *line)
     void dsm_release_shared(uint64_t *line, uint64_t me)
     int dsm_holds(uint64_t *line, uint64_t me)
     void dsm_fence()

@@ -43,7 +43,7 @@ cdef extern from *:
     PyObject *Py_False
 
 
-cdef int read_key(object array, Region region, Rows map, object key) except -1:
+cdef inline int read_key(object array, Region region, Rows map, object key) except -1:
     """Set the stripes of a region to those that guard the rows that `key` means."""
     cdef Py_ssize_t start, stop, step
     if key is None or key is Ellipsis:
@@ -57,7 +57,7 @@ cdef int read_key(object array, Region region, Rows map, object key) except -1:
     return 0
 
 
-cdef int set_progression(Region region, Rows map, Py_ssize_t first, Py_ssize_t length, Py_ssize_t step) except -1:
+cdef inline int set_progression(Region region, Rows map, Py_ssize_t first, Py_ssize_t length, Py_ssize_t step) except -1:
     """Take the stripes of the rows first, first + step ..., of which all exist."""
     if length == 0:
         return 0

@@ -1,5 +1,8 @@
 # A region of one array: entering, the view it gives, leaving.
 
+cdef enum:
+    AHEAD = 8                  # lines that are on their way while a region of many stripes takes one
+
 
 @cython.final
 cdef class Region:
@@ -114,6 +117,8 @@ cdef class Region:
         cdef Py_ssize_t taken = 0
         try:
             while taken < self.stop - self.start:
+                if taken + AHEAD < self.stop - self.start:
+                    dsm_will_write(locks.line(self.stripe(taken + AHEAD)))
                 locks.take(self, self.stripe(taken), me, self.shared, self.recover, deadline)
                 taken += 1
         except BaseException:
@@ -140,16 +145,45 @@ cdef class Region:
     cdef int give_first(self, StripeLocks locks, uint64_t me, Py_ssize_t count, bint failed) except -1:
         """Release the first `count` stripes in descending order, then wake who waits."""
         cdef Py_ssize_t position
-        awaited = None
-        for position in range(count - 1, -1, -1):
-            if locks.give(self.stripe(position), me, self.shared, failed):
-                if awaited is None:
-                    awaited = []
-                awaited.append(self.stripe(position))
-        if awaited is not None:
-            for position in awaited:
-                locks.policy.wake(locks, position, me)
+        cdef list awaited
+        if not locks.unusual:
+            self.clear_first(locks, me, count)
+            awaited = self.awaited_first(locks, count) if self.is_awaited(locks, count) else []
+        else:
+            awaited = []
+            for position in range(count - 1, -1, -1):
+                if locks.give(self.stripe(position), me, self.shared, failed):
+                    awaited.append(self.stripe(position))
+        for stripe in awaited:
+            locks.policy.wake(locks, stripe, me)
         return 0
+
+    cdef int clear_first(self, StripeLocks locks, uint64_t me, Py_ssize_t count) noexcept:
+        """Give words up of which each is one hold and nothing else; whoever waits is to be looked for behind this."""
+        cdef Py_ssize_t position
+        cdef uint64_t *line
+        for position in range(count - 1, -1, -1):
+            line = locks.line(self.stripe(position))
+            if self.shared and dsm_holds(line, me) == 1:
+                dsm_release_shared(line, me)
+            else:                          # shared inside exclusive left last: the word is the hold
+                dsm_clear_exclusive(line)
+        dsm_self.held -= count
+        dsm_fence()
+        return 0
+
+    cdef bint is_awaited(self, StripeLocks locks, Py_ssize_t count) noexcept:
+        """Say whether anybody waits in the lots of the first `count` stripes; each lot is read once."""
+        cdef Py_ssize_t lots = locks.lot_mask + 1
+        cdef Py_ssize_t position
+        for position in range(min(count, lots)):
+            if locks.awaited(position if count > lots else self.stripe(position)):
+                return True
+        return False
+
+    cdef list awaited_first(self, StripeLocks locks, Py_ssize_t count):
+        cdef Py_ssize_t position
+        return [self.stripe(position) for position in range(count - 1, -1, -1) if locks.awaited(self.stripe(position))]
 
     def open_view(self):
         """Return what ``as`` gives: a view of the rows, or the array itself."""

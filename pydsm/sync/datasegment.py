@@ -31,7 +31,7 @@ def create(namespace: str, description: Description, permissions: Permissions) -
     if description.file is not None:
         return _as_described(description, segment.create_file(description.file, shape, dtype))
     name = names.data_name(namespace, description.name)
-    return _as_described(description, segment.create(name, shape, dtype, **permissions))
+    return _as_described(description, segment.create(name, shape, dtype, huge_pages=description.huge, **permissions))
 
 
 def attach(namespace: str, description: Description, *, readonly: bool = False, shared: bool = False) -> NDArray[Any]:
@@ -46,7 +46,7 @@ def attach(namespace: str, description: Description, *, readonly: bool = False, 
         data = segment.attach_file(description.file, shape, dtype, readonly=readonly)
     else:
         name = names.data_name(namespace, description.name)
-        data = segment.attach(name, dtype, shape, readonly=readonly, shared=shared)
+        data = segment.attach(name, dtype, shape, readonly=readonly, shared=shared, huge_pages=description.huge)
     return _as_described(description, data)
 
 

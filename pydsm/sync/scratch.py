@@ -54,9 +54,9 @@ class Scratch:
         """Bytes of a row."""
         return int(self._rows.shape[1])
 
-    def row(self, number: int, dtype: np.dtype[Any], count: int) -> NDArray[Any]:
-        """Return the beginning of a row as elements."""
-        return self._rows[number, : count * dtype.itemsize].view(dtype)
+    def row(self, number: int, first: int, dtype: np.dtype[Any], count: int) -> NDArray[Any]:
+        """Return the bytes of a row from `first` on as elements."""
+        return self._rows[number, first : first + count * dtype.itemsize].view(dtype)
 
     def announce(self, namespace: Namespace) -> None:
         """Say that everybody has these rows, and remove the name of those before."""

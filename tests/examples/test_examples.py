@@ -19,7 +19,10 @@ SMALL = {
     "jacobi": "--size 21 --sweeps 25",
     "page_rank": "--pages 90 --rounds 5",
     "hogwild": "--samples 1000 --features 40",
+    "mandelbrot": "--rows 30 --steps 20",
     "survive_kills": "--accounts 5 --transfers 100",
+    "shortest_paths": "--places 60 --roads 300",
+    "ring_buffer": "--items 60 --places 4",
 }
 
 WORK = {  # what the workers of each script run
@@ -32,7 +35,10 @@ WORK = {  # what the workers of each script run
     "jacobi": "spread",
     "page_rank": "rank_pages",
     "hogwild": "train",
+    "mandelbrot": "draw",
     "survive_kills": "transfer",
+    "shortest_paths": "relax",
+    "ring_buffer": "work",
 }
 
 

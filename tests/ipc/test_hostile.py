@@ -368,6 +368,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "not typed": {"typed": False},
     "typed null": {"typed": None},
     "guarded text": {"guarded": "yes"},
+    "huge a number": {"huge": 1},
     "file of another kind": {"file": "/etc/passwd"},
     "file a device": {"file": "/dev/zero"},
     "file a directory": {"file": "/tmp"},

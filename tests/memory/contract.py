@@ -197,6 +197,74 @@ def test_g4_start_and_join_are_edges_with_the_parent(new_team: NewTeam) -> None:
             assert A.tolist() == [value + 1, value + 1]
 
 
+@pytest.mark.parametrize("dtype", ["i1", "u2", "i4", "i8", "f4", "f8"])
+def test_g5_atomic_additions_are_all_counted(new_team: NewTeam, dtype: str) -> None:
+    def program(worker: pydsm.Worker) -> None:
+        A = worker["A"]
+        worker.barrier()
+        for turn in range(100):
+            A.fetch_add((0, turn % 2), 1)
+            A.accumulate([0, 1, 1], np.ones((3, 2), dtype))
+
+    with new_team(2) as team:
+        A = team.array("A", (2, 2), dtype)
+        team.run(program)
+        expected = np.array([[300, 300], [400, 400]]).astype(dtype)
+        assert A.tolist() == expected.tolist()
+
+
+def test_g5_a_release_publishes_all_arrays_to_who_acquires(new_team: NewTeam) -> None:
+    def program(worker: pydsm.Worker) -> int:
+        data, other, turn, stale = worker["data"], worker["other"], worker["turn"], 0
+        for value in range(1, ROUNDS + 1):
+            if worker.rank == 0:
+                data[:], other[:] = value, -value
+                turn.store_release(0, value)
+                turn.wait_until(1, "==", value)
+            else:
+                turn.wait_until(0, ">=", value)
+                stale += int((data != value).any() or (other != -value).any())
+                turn.fetch_add(1, 1)
+        return stale
+
+    with new_team(2) as team:
+        team.array("data", 100, int)
+        team.array("other", (3, 3))
+        team.array("turn", 2, int)
+        assert team.run(program) == [0, 0]
+
+
+def test_g5_all_atomic_operations_happen_in_one_order(new_team: NewTeam) -> None:
+    """Store buffering (Dekker): at least one of two sees the other's store."""
+
+    def program(worker: pydsm.Worker) -> list[int]:
+        X, mine, seen = worker["X"], worker.rank, []
+        for turn in range(ROUNDS):
+            X.store_release((turn, mine), 1)
+            seen.append(X.load_acquire((turn, 1 - mine)))
+            worker.barrier()
+        return seen
+
+    with new_team(2) as team:
+        team.array("X", (ROUNDS, 2), int)
+        zero, one = team.run(program)
+        assert all(a or b for a, b in zip(zero, one, strict=True))
+
+
+def test_g5_one_of_two_that_swap_wins(new_team: NewTeam) -> None:
+    def program(worker: pydsm.Worker) -> int:
+        A, won = worker["A"], 0
+        for turn in range(ROUNDS):
+            won += A.compare_and_swap(turn, 0, worker.rank + 1)
+            worker.barrier()
+        return won
+
+    with new_team(2) as team:
+        A = team.array("A", ROUNDS, int)
+        assert sum(team.run(program)) == ROUNDS
+        assert (A != 0).all()
+
+
 @pytest.mark.parametrize("dtype", [np.int8, np.int16, np.uint8, bool])
 def test_g6_neighbouring_bytes_belong_to_different_workers(new_team: NewTeam, dtype: type) -> None:
     def program(worker: pydsm.Worker) -> bool:

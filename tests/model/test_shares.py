@@ -5,8 +5,8 @@ import pytest
 from tests.model.explore import explore
 from tests.model.shares import FLAWS, Model
 
-PROGRAMS = [("w", 9), ("ww", 6), ("wb", 6), ("bb", 6), ("br", 5), ("dd", 3), ("wd", 5), ("bd", 3), ("www", 2)]
-PROGRAMS += [("wwb", 2), ("wbb", 2), ("bwr", 2), ("wwd", 2), ("bbr", 2), ("bwd", 2)]
+PROGRAMS = [("w", 9), ("ww", 6), ("wb", 6), ("bb", 6), ("br", 5), ("dd", 3), ("wd", 5), ("bd", 3), ("www", 3)]
+PROGRAMS += [("wwb", 2), ("wbb", 2), ("bwr", 2), ("wwd", 2), ("bbr", 2), ("bwd", 3)]
 CAUGHT_IN = {
     "place first": ("wb", 6),
     "no wait": ("wb", 6),

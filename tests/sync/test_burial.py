@@ -510,7 +510,7 @@ def test_locks_and_elements_that_are_attached_are_of_one_array(
 
     newer: list[pydsm.GlobalArray] = []
     monkeypatch.setattr(datasegment, "attach", attach)
-    B = pydsm.attach("A")
+    B = pydsm.attach("A", readonly=True)  # not what this process has mapped already
     assert B.tolist() == [2] * 4
     assert B._table.array_id == newer[0]._table.array_id
 
