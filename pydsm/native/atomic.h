@@ -59,6 +59,8 @@ enum { DSM_BUSY = 0, DSM_TAKEN = 1, DSM_OWN = 2, DSM_UPGRADE = 3, DSM_DEAD = 4 }
 static inline uint64_t *dsm_bit_word(uint64_t *line, uint64_t me) { return line + 1 + ((me - 1) >> 6); }
 static inline uint64_t dsm_bit(uint64_t me) { return (uint64_t)1 << ((me - 1) & 63); }
 
+static inline int dsm_lowest(uint64_t bits) { return __builtin_ctzll(bits); }
+
 static inline uint64_t dsm_any_shared(const uint64_t *line) {
     uint64_t any = 0;
     for (int i = 1; i <= DSM_SHARED_WORDS; i++) any |= dsm_load(line + i);

@@ -62,6 +62,19 @@ class Watch:
     def enter_lot(self) -> None: ...
     def leave_lot(self) -> None: ...
 
+class Sleepers:
+    def __init__(
+        self,
+        slots: NDArray[Any],
+        *,
+        size: int,
+        wait: int,
+        target: int,
+        kind: int,
+        permit: int,
+        exclusive: tuple[int, int],
+    ) -> None: ...
+
 class StripeLocks:
     lots: int
     policy: Any
@@ -70,7 +83,15 @@ class StripeLocks:
     acquisitions: int
     contended: int
     def __init__(
-        self, stripes: NDArray[Any], lots: NDArray[Any], *, space: int, policy: object, spins: int
+        self,
+        stripes: NDArray[Any],
+        lots: NDArray[Any],
+        *,
+        space: int,
+        policy: object,
+        spins: int,
+        sleepers: Sleepers,
+        target: int,
     ) -> None: ...
     def me(self) -> int: ...
     def try_take(self, owner: object, stripe: int, me: int, shared: bool, recover: bool) -> bool: ...

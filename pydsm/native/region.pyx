@@ -71,6 +71,7 @@ cdef extern from "atomic.h" nogil:
     uint64_t dsm_or(uint64_t *p, uint64_t v)
     uint64_t dsm_and(uint64_t *p, uint64_t v)
     uint64_t dsm_bit(uint64_t me)
+    int dsm_lowest(uint64_t bits)
     int dsm_try_exclusive(uint64_t *line, uint64_t me, int waiting)
     int dsm_try_shared(uint64_t *line, uint64_t me)
     uint64_t dsm_take_over(uint64_t *line, uint64_t me)
@@ -171,6 +172,7 @@ def held():
 
 
 # The parts are compiled into this one module, so that what one does in another is inlined.
+include "sleepers.pxi"
 include "stripe_locks.pxi"
 include "rows.pxi"
 include "row_region.pxi"

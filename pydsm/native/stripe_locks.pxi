@@ -17,12 +17,17 @@ cdef class StripeLocks:
         See the module's text.
     spins : int
         Tries before a thread parks.
+    sleepers : Sleepers
+        Of the namespace.
+    target : int
+        What those who wait for stripe 0 say they wait for; one more for stripe 1, and so on.
     """
 
     cdef uint64_t *words
     cdef uint64_t *lot_lines
     cdef Py_ssize_t lot_mask
-    cdef uint64_t space
+    cdef uint64_t space, target
+    cdef Sleepers sleepers
     cdef object keep
     cdef dict nested                   # (thread, stripe): how often entered again
     cdef dict pending                  # (thread, stripe): waited for at this moment, shared or not
@@ -38,7 +43,7 @@ cdef class StripeLocks:
     cdef public uint64_t contended
 
     def __cinit__(self, cnp.ndarray stripes not None, cnp.ndarray lots not None, *, uint64_t space,
-                  object policy, Py_ssize_t spins):
+                  object policy, Py_ssize_t spins, Sleepers sleepers not None, uint64_t target):
         self.words = <uint64_t *> cnp.PyArray_DATA(stripes)
         self.lot_lines = <uint64_t *> cnp.PyArray_DATA(lots)
         self.stripes = stripes.shape[0] // DSM_LINE_WORDS
@@ -47,6 +52,7 @@ cdef class StripeLocks:
         self.space = space
         self.policy = policy
         self.spins = spins
+        self.sleepers, self.target = sleepers, target
         self.nested, self.pending, self.recovered = {}, {}, {}
         self.incarnation = dsm_incarnation
 
@@ -201,7 +207,7 @@ cdef class StripeLocks:
             self.clear(stripe, me, True)
 
     cdef inline int give(self, Py_ssize_t stripe, uint64_t me, bint shared, bint failed) except -1:
-        """Release the stripe; 1 if somebody waits in its lot."""
+        """Release the stripe; 1 if somebody waits in its lot who may have to be woken."""
         if self.unusual:
             self.own_counts()
         if self.unusual:
@@ -214,10 +220,12 @@ cdef class StripeLocks:
                 return 0
         if shared and dsm_holds(self.line(stripe), me) == 1:
             dsm_release_shared(self.line(stripe), me)
-        else:                              # shared inside exclusive left last: the word is the hold
-            self.clear(stripe, me, failed)
+            dsm_self.held -= 1
+            return self.awaited(stripe)
+        self.clear(stripe, me, failed)     # or shared inside exclusive left last: the word is the hold
         dsm_self.held -= 1
-        return self.awaited(stripe)
+        return self.awaited(stripe) \
+            and not self.sleepers.is_one_up(self.line(stripe), self.lot(stripe), self.target + <uint64_t> stripe)
 
     cdef inline int wake(self, Py_ssize_t stripe, uint64_t me) except -1:
         if self.awaited(stripe):

@@ -21,9 +21,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from pydsm.core.layout import MAX_SLOTS, LockHeader, Participant, Slot, Team, Total
+from pydsm.core.layout import MAX_SLOTS, LockHeader, Participant, Slot, Total
 from pydsm.errors import DeadlockError, LockTimeoutError, OwnerDiedError
-from pydsm.ipc.cpus import available_cpus
 from pydsm.native import Region, StripeLocks, UndoRecord, Watch, waits
 from pydsm.sync import deadlock, watch
 from pydsm.sync.lockwords import LockWords
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LockStatistics", "LockTable", "deadline_of"]
 
-_SPINS: Final = 40  # about a microsecond
+_SPINS: Final = 100  # some microseconds, a fraction of what a sleep costs
 _FIRST_PARK: Final = 0.02
 _LAST_PARK: Final = 0.1
 _BURIAL_PARK: Final = 0.001  # until the next look, while another process buries
@@ -80,9 +79,14 @@ class LockTable(LockWords):
 
     def open_locks(self) -> StripeLocks:
         """Return the lock words; they keep this policy alive, not the other way round."""
-        crowded = self.namespace.words.load(Team.SIZE) > available_cpus()
         return StripeLocks(
-            self.lines, self.lots, space=self.namespace.space, policy=self, spins=0 if crowded else _SPINS
+            self.lines,
+            self.lots,
+            space=self.namespace.space,
+            policy=self,
+            spins=_SPINS,
+            sleepers=self.namespace.sleepers,
+            target=self.array_id << 32,
         )
 
     # -- asked by native code ----------------------------------------------------

@@ -30,7 +30,7 @@ from pydsm.native import StripeLocks, Words, forget_identity, held
 from pydsm.sync import burial
 from pydsm.sync.lockwords import LockWords
 from pydsm.sync.parking import Parking
-from pydsm.sync.slots import SlotTable
+from pydsm.sync.slots import SlotTable, sleepers_of
 from pydsm.sync.undo import UndoLog
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ class Namespace:
         self.name = name
         self.words = Words(table)
         self.slots = SlotTable(self.words)
+        self.sleepers = sleepers_of(table)
         self.space = next(_spaces)
         self._file = file
         self.permissions = file.permissions()

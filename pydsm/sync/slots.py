@@ -11,12 +11,26 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
-from pydsm.core.layout import MAX_SLOTS, Participant, Slot, slot_word
-from pydsm.native import Words
+from pydsm.core.layout import MAX_SLOTS, SLOT, Participant, Slot, slot_word
+from pydsm.native import Sleepers, Words
 
-__all__ = ["ALL_SLOTS", "BARRIER", "ELEMENT", "EXCLUSIVE", "JOIN", "RECOVERING", "SHARED", "SlotTable", "bits_of"]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = [
+    "ALL_SLOTS",
+    "BARRIER",
+    "ELEMENT",
+    "EXCLUSIVE",
+    "JOIN",
+    "RECOVERING",
+    "SHARED",
+    "SlotTable",
+    "bits_of",
+    "sleepers_of",
+]
 
 EXCLUSIVE: Final = 1
 SHARED: Final = 2
@@ -45,6 +59,19 @@ def bits_of(bits: int) -> Iterator[int]:
         low = bits & -bits
         yield low.bit_length() - 1
         bits ^= low
+
+
+def sleepers_of(table: NDArray[Any]) -> Sleepers:
+    """Return the slots of a team segment as native code reads them."""
+    return Sleepers(
+        table[slot_word(0, 0) :],
+        size=SLOT,
+        wait=Slot.WAIT,
+        target=Slot.TARGET,
+        kind=Slot.KIND,
+        permit=Slot.PERMIT,
+        exclusive=(EXCLUSIVE, RECOVERING),
+    )
 
 
 class SlotTable:

@@ -29,6 +29,7 @@ FLAWS = {
     "permit after look": "a waiter clears its permit after it has looked",
     "wake the first": "a shared release wakes the first waiter, not the writer that waits for sharers to leave",
     "silent time-out": "a waiter that gives up does not pass on the wake-up that it may have got",
+    "waiting is up": "an exclusive release takes every waiter for one that is waking up",
     "time-out keeps the word": "a waiter that gives up leaves the word that it has won before the sharers left",
 }
 
@@ -242,7 +243,29 @@ class Model:
         else:
             memory.word = 0
         silent = {"s": "no wake after shared"}.get(self.modes[me], "wake before release")
-        self.wake_and(memory, me, "next", unless=silent)
+        if self.modes[me] == "s" or self.flaw == silent:
+            return self.wake_and(memory, me, "next", unless=silent)
+        memory.go(me, "look_for_awake", (), ("next", (), None))
+
+    def look_for_awake(self, memory: Memory, me: int) -> None:
+        """After an exclusive release: nobody has to be woken if one who waits exclusively is waking up."""
+        waiting = tuple(w for w in self.everybody if (memory.lot & memory.waits) >> w & 1)
+        then = memory.threads[me][2]
+        if not waiting:
+            return self.go_on(memory, me, then)
+        exclusive = all(self.modes[w] != "s" for w in waiting)
+        memory.go(me, "look_at_permits" if exclusive else "choose", waiting, then)
+
+    def look_at_permits(self, memory: Memory, me: int) -> None:
+        _, waiting, then = memory.threads[me]
+        up = any(memory.permits >> w & 1 for w in waiting) or self.flaw == "waiting is up"
+        memory.go(me, "look_at_word" if up else "choose", waiting, then)
+
+    def look_at_word(self, memory: Memory, me: int) -> None:
+        _, waiting, then = memory.threads[me]
+        if memory.word == 0:
+            return self.go_on(memory, me, then)
+        memory.go(me, "choose", waiting, then)
 
     def wake_and(self, memory: Memory, me: int, pc: str, unless: str = "") -> None:
         """Go on at `pc` after waking who waits, `unless` that is what is broken."""

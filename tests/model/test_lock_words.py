@@ -18,6 +18,7 @@ CAUGHT_IN = {
     "permit after look": ("xx", 3),
     "wake the first": ("xss", 1),
     "silent time-out": ("ts", 2),
+    "waiting is up": ("xx", 1),
     "time-out keeps the word": ("ts", 2),
 }
 
