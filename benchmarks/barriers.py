@@ -1,7 +1,9 @@
 """A barrier, met over and over, beside multiprocessing's and beside what the kernel can do.
 
 The limit is a barrier in C on a bare futex, between processes that nothing ever happens to
-(`futex.c`): once as plain as it can be, and once with pydsm's own way of not sleeping yet.
+(`futex.c`): once as plain as it can be, and once with a way of not sleeping yet: spinning, as
+pydsm does where every worker has a cpu, or giving up the cpu, which is fast until somebody
+else wants it.
 """
 
 from __future__ import annotations

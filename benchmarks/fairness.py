@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import posix_ipc
 
+from benchmarks.attempts import Row
 from benchmarks.measure import Spread, Table, spread
 from benchmarks.settings import WORKERS, Settings
 from pydsm import Team, Worker
@@ -45,7 +46,7 @@ class _Turn:
     longest: float
 
 
-def rows(settings: Settings) -> Iterator[Table]:
+def rows(settings: Settings) -> Iterator[Row]:
     """Yield a table for each number of workers and each body."""
     for size in WORKERS:
         for work, body in ((0, "an update"), (_WORK_NS, f"{_WORK_NS // 1000} us of work")):

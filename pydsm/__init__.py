@@ -1,6 +1,6 @@
 """Shared NumPy arrays with region locks, fences and barriers for many worker processes."""
 
-from pydsm.array import GlobalArray, attach, create, unlink
+from pydsm.array import GlobalArray
 from pydsm.cluster import Cluster
 from pydsm.errors import (
     BrokenBarrierError,
@@ -16,6 +16,7 @@ from pydsm.errors import (
     WorkerDiedError,
     WorkerError,
 )
+from pydsm.handles import attach, create, unlink
 from pydsm.regions import locked
 from pydsm.sync.lock import Lock
 from pydsm.sync.locktable import LockStatistics

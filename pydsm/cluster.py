@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pydsm.array import GlobalArray, attach
+from pydsm.array import GlobalArray
 from pydsm.errors import UnknownNameError
+from pydsm.handles import attach
 from pydsm.ipc.child import StartMethod
 from pydsm.sync.lock import Lock
 from pydsm.team import OnDeath, Team

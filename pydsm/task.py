@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import Any
 
-from pydsm.array import GlobalArray, use_namespace
+from pydsm.array import GlobalArray
+from pydsm.handles import use_namespace
 from pydsm.ipc.blas import limit_threads
 from pydsm.ipc.cpus import available_cpus
 from pydsm.native import StripeLocks, held

@@ -11,10 +11,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from pydsm import schedule
-from pydsm.array import Access, GlobalArray, create_in, rows_of, unlink_in
+from pydsm.array import GlobalArray, rows_of
 from pydsm.core import names
 from pydsm.core.layout import MAX_SLOTS, Slot
 from pydsm.errors import NameExistsError
+from pydsm.handles import Access, create_in, unlink_in
 from pydsm.interrupt import DeferredSignals
 from pydsm.ipc.blas import find_pools
 from pydsm.ipc.child import START_METHODS, StartMethod, start_child

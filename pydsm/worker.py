@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from pydsm.array import GlobalArray, attach
+from pydsm.array import GlobalArray
 from pydsm.core.layout import Slot
+from pydsm.handles import attach
 from pydsm.reduction import Reduction
 from pydsm.schedule import Chunk, Schedule, pieces
 from pydsm.sync import locksegment

@@ -244,10 +244,9 @@ def describe(path: str, *, follow: bool = False) -> tuple[int, ...] | None:
     As long as a file is mapped, no other one gets its number.
     """
     try:
-        found = os.stat(path, follow_symlinks=follow)
+        return os.stat(path, follow_symlinks=follow)[:7]  # mode, number, device, links, user, group, length
     except OSError:
         return None
-    return found.st_dev, found.st_ino, found.st_mode, found.st_uid, found.st_gid, found.st_size
 
 
 def exists(name: str) -> bool:

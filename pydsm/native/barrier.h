@@ -14,7 +14,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
-#include <sched.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -65,40 +64,33 @@ static inline int64_t dsm_now(void) {
 /* --- not sleeping yet -------------------------------------------------------------
  *
  * Falling asleep and being woken costs some ten times what a short wait lasts.  Where each
- * worker has a cpu the others come any moment, so we look for a while; where workers
- * share cpus, those that are still to come need this one, so we give it up (yield) and look
- * again.  Both are wrong while others have the cpus: spinning is in vain, and a yield comes
- * back after a whole time slice.  So what was spent in vain is not spent again for
- * DSM_RESPITE times as long, in which we sleep at once; and for twice as long as the last
- * time if it did not go well in between for as long as that, up to a second.
+ * worker has a cpu the others come any moment, so we look for a while.  That is wrong while
+ * other programs have the cpus, or while the others have more to do than we: then what was
+ * spent in vain is not spent again for DSM_RESPITE times as long, in which we sleep at once;
+ * and for twice as long as the last time if it did not go well in between for as long.
+ *
+ * Where workers share cpus they sleep at once.  To give up the cpu instead (sched_yield) is
+ * several times as fast while nobody else wants it, and a hundred times as slow while
+ * somebody does: the scheduler charges each yield as a whole time slice.
  */
-#define DSM_RESPITE 8
-#define DSM_LONGEST_RESPITE 1000000000
-#define DSM_LONG_YIELD 200000 /* ns: the cpu went to somebody else, not to the next worker */
+#define DSM_RESPITE 32
+#define DSM_LONGEST_RESPITE 100000000 /* ns */
 
 typedef struct {
-    int64_t spins, yields;
+    int64_t spins;
     int64_t respite, not_before; /* ns on the monotonic clock */
 } dsm_patience;
 
 static inline int dsm_watch(const uint64_t *word, uint64_t value, dsm_patience *patience) {
-    int64_t began, now;
-    if (dsm_load(word) != value) return 1;
-    began = now = dsm_now();
-    if (now < patience->not_before) return 0;
+    if (!patience->spins || dsm_load(word) != value) return dsm_load(word) != value;
+    int64_t began = dsm_now(), now;
+    if (began < patience->not_before) return 0;
     for (int64_t turn = 0; turn < patience->spins; turn++) {
         if (dsm_load(word) != value) return 1;
         dsm_pause();
     }
-    for (int64_t turn = 0; turn < patience->yields; turn++) {
-        int64_t before = now;
-        sched_yield();
-        now = dsm_now();
-        if (now - before > DSM_LONG_YIELD) break;
-        if (dsm_load(word) != value) return 1;
-    }
     now = dsm_now();
-    int64_t respite = now - patience->not_before < patience->respite ? 2 * patience->respite : 0;
+    int64_t respite = began - patience->not_before < patience->respite ? 2 * patience->respite : 0;
     if (respite < DSM_RESPITE * (now - began)) respite = DSM_RESPITE * (now - began);
     if (respite > DSM_LONGEST_RESPITE) respite = DSM_LONGEST_RESPITE;
     patience->respite = respite;

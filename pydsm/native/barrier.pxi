@@ -1,7 +1,6 @@
 cdef extern from "barrier.h" nogil:
     ctypedef struct dsm_patience:
         int64_t spins
-        int64_t yields
     uint64_t dsm_announce(uint64_t *bell)
     void dsm_alarm(uint64_t *bell)
     void dsm_step(uint64_t *generation, uint64_t value, uint64_t *bell)
@@ -25,8 +24,8 @@ cdef class Meeting:
         How many workers meet.
     arrived, generation, broken, finished, dead, bell : int
         Indices of words.
-    spins, yields : int
-        How often a worker looks, and how often it gives up its cpu, before it sleeps.
+    spins : int
+        How often a worker looks before it sleeps.
     """
 
     cdef Words words
@@ -40,13 +39,12 @@ cdef class Meeting:
     cdef dsm_patience patience
 
     def __cinit__(self, Words words not None, uint64_t size, *, Py_ssize_t arrived, Py_ssize_t generation,
-                  Py_ssize_t broken, Py_ssize_t finished, Py_ssize_t dead, Py_ssize_t bell, int64_t spins,
-                  int64_t yields):
+                  Py_ssize_t broken, Py_ssize_t finished, Py_ssize_t dead, Py_ssize_t bell, int64_t spins):
         self.words, self.size = words, size
         self.arrived, self.generation = words.at(arrived), words.at(generation)
         self.broken, self.finished, self.dead = words.at(broken), words.at(finished), words.at(dead)
         self.bell = words.at(bell)
-        self.patience.spins, self.patience.yields = spins, yields
+        self.patience.spins = spins
 
     def come(self, Py_ssize_t mine, double seconds):
         """Come to the barrier, and wait for the others for at most `seconds` seconds of sleep.

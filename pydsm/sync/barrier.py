@@ -40,8 +40,7 @@ from pydsm.sync.slots import BARRIER
 
 __all__ = ["Barrier"]
 
-_SPINS: Final = 1000  # some ten microseconds, where every worker has a cpu
-_YIELDS: Final = 16  # where not: some rounds of those that share one
+_SPINS: Final = 1000  # some ten microseconds, and only where every worker has a cpu
 _FIRST_PARK: Final = 0.02
 _LAST_PARK: Final = 0.1
 _FAILED: Final = 1
@@ -56,7 +55,6 @@ class Barrier:
         self._namespace = namespace
         self._words = namespace.words
         self._size = namespace.words.load(Team.SIZE)
-        crowded = available_cpus() < self._size
         self._meeting = Meeting(
             namespace.words,
             self._size,
@@ -66,8 +64,7 @@ class Barrier:
             finished=Team.FINISHED,
             dead=Team.DEAD,
             bell=Team.BELL,
-            spins=0 if crowded else _SPINS,
-            yields=_YIELDS if crowded else 0,
+            spins=_SPINS if available_cpus() >= self._size else 0,
         )
 
     def reset(self) -> None:

@@ -127,7 +127,3 @@ class Parking:
     def after_fork(self) -> None:
         """Be a process of one's own: the threads that sleep are the parent's."""
         self._sleeping = set()
-
-    def has(self, slot: int) -> bool:
-        """Say whether this process has the semaphore of a slot mapped."""
-        return slot in self._semaphores

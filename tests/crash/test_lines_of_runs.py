@@ -81,7 +81,9 @@ class _Worker(Scene):
 class _BarrierFirst(_Worker):
     """The victim comes to the barrier before all others, and parks."""
 
-    points = 20
+    points = 40
+    meetings = 2
+    """Which barrier of the run it is."""
 
     def work(self, worker: pydsm.Worker) -> str:
         worker.barrier()  # all are there
@@ -96,13 +98,16 @@ class _BarrierFirst(_Worker):
 
     def is_parked(self, rank: int) -> bool:
         slots = self.namespace.slots
-        return bool(slots.get(rank, Slot.WAIT)) and slots.get(rank, Slot.KIND) == BARRIER
+        waits = slots.get(rank, Slot.WAIT) and slots.get(rank, Slot.KIND) == BARRIER
+        has_come = slots.get(rank, Slot.BARRIER) == self.meetings  # else it still leaves the one before
+        return bool(waits) and has_come and slots.get(rank, Slot.CHECKED) > 3  # it has been through all of the wait
 
 
 class _BarrierLast(_BarrierFirst):
     """The victim comes when all others are parked, and wakes them: a native call, with little around it."""
 
     points = 4
+    meetings = 1
 
     def work(self, worker: pydsm.Worker) -> str:
         if worker.rank == _VICTIM:

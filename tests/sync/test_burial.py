@@ -192,7 +192,7 @@ def test_a_burial_wakes_even_who_is_said_to_be_woken_already(
     thread.start()
     until(A._table.waiting)
     [waiter] = A._table.waiting()
-    until(lambda: namespace.parking.has(waiter))  # from now on a post is kept
+    until(lambda: waiter in namespace.parking._semaphores)  # from now on a post is kept
     namespace.bury(mortal.slot)
     thread.join(20)
     assert len(caught) == 1
