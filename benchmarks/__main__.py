@@ -53,7 +53,7 @@ _NEEDS_OLD = ("originals", "applications")
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     if options.render:
-        _write(options.render, *from_json((Path(options.render) / "results.json").read_text(encoding="utf-8")))
+        write(options.render, *from_json((Path(options.render) / "results.json").read_text(encoding="utf-8")))
         return 0
     progress = Console(stderr=True)
     groups = options.only or tuple(GROUPS)
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sections[-1].add(Note(why_not))
     to_terminal(sections, found, Console(width=None if sys.stdout.isatty() else 180))
     if options.output:
-        _write(options.output, sections, found)
+        write(options.output, sections, found)
     return 1 if any(section.failed for section in sections) else 0
 
 
@@ -118,11 +118,13 @@ def _say(console: Console, where: str, began: float, what: str) -> None:
     console.print(f"{where}, {time.monotonic() - began:.0f} s: {what}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _write(folder: str, sections: Sequence[Section], found: Mapping[str, str]) -> None:
+def write(folder: str, sections: Sequence[Section], found: Mapping[str, str]) -> None:
     """Write the page, the numbers, and the plots if there is what draws them."""
     where = Path(folder)
     where.mkdir(parents=True, exist_ok=True)
-    (where / "results.json").write_text(to_json(sections, found), encoding="utf-8")
+    text = to_json(sections, found)
+    (where / "results.json").write_text(text, encoding="utf-8")
+    sections, found = from_json(text)  # rounded, so that the page is the one that --render makes of them
     for record in (record for section in sections for record in section.records):
         (where / f"{record.name}.json").write_text(json.dumps(record.values, indent=1) + "\n", encoding="utf-8")
     try:

@@ -81,7 +81,7 @@ def _measure(case: _Case, curves: Curves, threads: Remote | None, settings: Sett
         if threads is not None:
             about = (case.length, case.spread, case.dtype, case.updates)
             runs[f"numba, {_WORKERS} threads, a copy for each"] = threads.bound(*about)
-        seconds = interleave(runs, rounds=3 if settings.quick else 7, seconds=0.02)
+        seconds = interleave(runs, rounds=3 if settings.quick else 7, seconds=0.02 if settings.quick else 0.06)
     for name, samples in seconds.items():
         curves.setdefault(name, []).append((case.length, [case.updates / each for each in samples]))
     yield Comparison(f"A.accumulate on {case}", _ADD_AT, "rate", curves[_OURS][-1][1], curves[_ADD_AT][-1][1], _TARGET)

@@ -40,7 +40,8 @@ _PEERS = (
     ("#000000", "<"),
 )
 _LIMIT = "#000000"
-_COLOURS = 64
+_COLOURS = 128
+_DPI, _DPI_OF_TARGETS = 110, 85  # the latter picture is long
 _WIDTH = 8.0
 _ROW_HEIGHT = 0.27
 _STYLE = {
@@ -72,7 +73,7 @@ def draw(sections: Sequence[Section], folder: Path) -> dict[str, str]:
 def _save(picture: plt.Figure, folder: Path, name: str) -> str:
     # No date and no version inside, so that the same numbers give the same file; few colours, so that it is small.
     drawn = BytesIO()
-    picture.savefig(drawn, dpi=110, metadata={"Software": None})
+    picture.savefig(drawn, dpi=_DPI_OF_TARGETS if name == "targets" else _DPI, metadata={"Software": None})
     plt.close(picture)
     few = Image.open(drawn).convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE)
     few.save(folder / f"{name}.png", optimize=True)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.figure import Figure, Series
@@ -18,14 +19,15 @@ from benchmarks.section import Section
 for package in ("rich", "fasteners", "matplotlib"):
     pytest.importorskip(package, reason="the bench extra is not installed")
 plots = pytest.importorskip("benchmarks.plots")
-GROUPS = pytest.importorskip("benchmarks.__main__").GROUPS
+command = pytest.importorskip("benchmarks.__main__")
+GROUPS = command.GROUPS
 
 ROOT = Path(__file__).parents[2]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "benchmarks", *arguments]
-    return subprocess.run(command, cwd=ROOT, env={**os.environ}, capture_output=True, text=True, timeout=60)
+    whole = [sys.executable, "-m", "benchmarks", *arguments]
+    return subprocess.run(whole, cwd=ROOT, env={**os.environ}, capture_output=True, text=True, timeout=60)
 
 
 def test_a_small_group_runs_and_its_page_can_be_written_anew(tmp_path: Path) -> None:
@@ -41,6 +43,15 @@ def test_a_small_group_runs_and_its_page_can_be_written_anew(tmp_path: Path) -> 
     (tmp_path / "README.md").unlink()
     done = run("--render", str(tmp_path))
     assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "README.md").read_text() == page
+
+
+def test_a_page_is_the_same_when_it_is_written_anew_even_if_a_number_lies_between_two_roundings(tmp_path: Path) -> None:
+    between = 1.554999999e-7  # 155 ns as it was measured, 156 ns with the six digits that are kept
+    made = Section("x", comparisons=[Comparison("a", "b", "time", [between], [between])])
+    command.write(str(tmp_path), [made], {"cpu": "one"})
+    page = (tmp_path / "README.md").read_text()
+    command.main(["--render", str(tmp_path)])
     assert (tmp_path / "README.md").read_text() == page
 
 
@@ -65,6 +76,16 @@ def test_a_figure_becomes_a_small_picture_and_always_the_same(tmp_path: Path, ki
     assert first == (tmp_path / "it.png").read_bytes()
     assert first.startswith(b"\x89PNG")
     assert len(first) < 100_000
+
+
+def test_every_series_keeps_its_colour_in_the_file(tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    points = [Spread(1e-6, 2e-6, 3e-6), Spread(1e-3, 2e-3, 3e-3)]
+    series = [Series("ours", [0, 1], points, "pydsm"), *[Series(f"{n}", [0, 2 + n], points) for n in range(5)]]
+    plots.draw([Section("x", figures=[Figure("it", "t", "n", "y", "time", series, is_log=False)])], tmp_path)
+    pixels = np.asarray(image.open(tmp_path / "it.png").convert("RGB")).reshape(-1, 3).astype(int)
+    for colour in ("0072B2", "D55E00", "009E73", "CC79A7", "E69F00", "56B4E9"):
+        assert np.abs(pixels - list(bytes.fromhex(colour))).sum(axis=1).min() < 12, colour
 
 
 @pytest.mark.parametrize(("target", "gain"), [(Target(0.5), (1, 2, 4)), (Target(0.5, at_least=True), (0.25, 0.5, 1))])
