@@ -2,7 +2,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
 NATIVE := setup.py pyproject.toml $(wildcard pydsm/native/*.pyx pydsm/native/*.pxi pydsm/native/*.h)
-SOURCES := $(NATIVE) $(shell find pydsm -name '*.py')
 
 .PHONY: demo test torture bench clean
 
@@ -17,12 +16,12 @@ test: .venv/developer          ## set up and pass every check and test
 	$(BIN)/python -m pytest
 
 torture: .venv/developer       ## the long form of the tests of deaths and faults: an hour or so
-	$(BIN)/pip install --quiet '.[bench]'
+	$(BIN)/pip install --quiet --editable '.[bench]'
 	$(BIN)/python -m tests.torture --kills 10000 --peers
 	PYDSM_TORTURE=1 $(BIN)/python -m pytest --timeout 7200 tests/crash tests/ipc tests/model tests/sync
 
 bench: .venv/developer         ## measure beside the peers, some 20 minutes; writes docs/benchmarks/
-	$(BIN)/pip install --quiet '.[bench]'
+	$(BIN)/pip install --quiet --editable '.[bench]'
 	$(BIN)/python -m benchmarks --output docs/benchmarks
 
 clean:
@@ -33,9 +32,10 @@ clean:
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip
 
-.venv/installed: .venv/bin/python $(SOURCES)
-	@echo "setting up .venv (most of a minute the first time) ..."
-	$(BIN)/pip install --quiet '.[cli,progress,examples]'
+# Editable, so that `import pydsm` in this folder finds the built modules.
+.venv/installed: .venv/bin/python $(NATIVE)
+	@echo "setting up .venv (a minute or so the first time) ..."
+	$(BIN)/pip install --quiet --editable '.[cli,progress,examples]'
 	touch $@
 
 .venv/developer: .venv/bin/python $(NATIVE)

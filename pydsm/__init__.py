@@ -1,4 +1,14 @@
-"""Shared NumPy arrays with region locks, fences and barriers for many worker processes."""
+"""Shared NumPy arrays with region locks, fences and barriers for many worker processes.
+
+| `Team`, `Cluster`: worker processes that share arrays; `Cluster` has the original API's names.
+| `create`, `attach`, `unlink`: arrays by name, between unrelated programs.
+| ``with A.locked(rows)``, `locked`: hold rows of one array, or of several.
+| ``A.fetch_add(i, 1)``, ``A.compare_and_swap``, ``A.accumulate(rows, values)``: atomic, without locks.
+| ``A.wait_until(i, "==", 1)``, ``A.store_release(i, 1)``, ``A.fence()``: one worker after another.
+| ``worker.barrier()``, ``worker.allreduce(x)``, ``worker.split(n)``, `share`: all workers together.
+
+See `Team` and `GlobalArray` for more, and docs/ for what is promised.
+"""
 
 from pydsm.array import GlobalArray
 from pydsm.cluster import Cluster

@@ -18,7 +18,7 @@ import numpy as np
 
 from pydsm.core.ops import check_op
 from pydsm.core.region import intervals_of
-from pydsm.native import update_elements
+from pydsm.native import refuse_readonly, update_elements
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -55,6 +55,8 @@ def accumulate(self: Any, rows: RowKey, values: ArrayLike, op: str = "add") -> N
         The dtype cannot be atomic, or has no such operation, or the values are of another kind.
     ValueError
         The values do not broadcast, there is no such `op`, or the array is read-only here.
+    OverflowError
+        Ints that do not fit.
 
     Notes
     -----
@@ -77,18 +79,9 @@ def accumulate(self: Any, rows: RowKey, values: ArrayLike, op: str = "add") -> N
     _check(self, op)
     which = _read(rows, self)
     given = _as_values(values, self)
-    try:
-        spread = np.broadcast_to(given, (which.count, *self.shape[1:]))
-    except ValueError:
-        wanted = (which.count, *self.shape[1:]) if which.axis else self.shape[1:]
-        raise ValueError(
-            f"values of shape {given.shape} do not broadcast to the shape {wanted} of rows of array {self.name!r}"
-        ) from None
+    spread = _spread(given, which, self)
     if spread.size == 0:
         return
-    if np.may_share_memory(given, self):
-        given = given.copy()
-        spread = np.broadcast_to(given, spread.shape)
     bad = update_elements(
         self,
         which.index,
@@ -96,7 +89,7 @@ def accumulate(self: Any, rows: RowKey, values: ArrayLike, op: str = "add") -> N
         which.step,
         which.count,
         _offsets(self),
-        given,
+        spread,
         spread.strides[0],
         _offsets(spread),
         op,
@@ -107,6 +100,22 @@ def accumulate(self: Any, rows: RowKey, values: ArrayLike, op: str = "add") -> N
         raise IndexError(
             f"row {which.index[bad]} is out of range for array {self.name!r} with {len(self)} rows; nothing was changed"
         )
+
+
+def _spread(given: NDArray[Any], which: _Rows, array: Any) -> NDArray[Any]:
+    """Return the values as broadcast over the rows, and not those of the array itself."""
+    shape = (which.count, *array.shape[1:])
+    if np.may_share_memory(given, array):
+        given = given.copy()
+    if given.shape == shape:
+        return given
+    try:
+        return np.broadcast_to(given, shape)
+    except ValueError:
+        wanted = shape if which.axis else array.shape[1:]
+        raise ValueError(
+            f"values of shape {given.shape} do not broadcast to the shape {wanted} of rows of array {array.name!r}"
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +137,8 @@ def _read(key: RowKey, array: Any) -> _Rows:
     count = len(array)
     if key is None or key is Ellipsis:
         return _Rows(count)
+    if type(key) is np.ndarray and key.dtype == np.intp and key.ndim == 1:
+        return _Rows(len(key), index=np.ascontiguousarray(key))
     if isinstance(key, slice):
         wanted = range(count)[key]
         return _Rows(len(wanted), wanted.start, wanted.step)
@@ -148,10 +159,10 @@ def _read(key: RowKey, array: Any) -> _Rows:
 
 def _check(array: Any, op: str) -> None:
     if not array.flags.writeable:
-        raise ValueError(f"array {array.name!r} is read-only here")
+        refuse_readonly(array)
     kind = array.dtype.kind
     if kind == "b" and op in ("add", "mul"):
-        raise TypeError(f"array {array.name!r} of dtype bool has no {op!r}: 'or' and 'and' are what it has")
+        raise TypeError(f"array {array.name!r} of dtype bool has no {op!r}: it has 'and', 'or', 'xor', 'min' and 'max'")
     if kind == "f" and op in ("and", "or", "xor"):
         raise TypeError(f"array {array.name!r} of dtype {array.dtype} has no {op!r}: its elements are floats")
 
@@ -159,11 +170,17 @@ def _check(array: Any, op: str) -> None:
 def _as_values(values: ArrayLike, array: Any) -> NDArray[Any]:
     """Return the values in the array's dtype, aligned; they keep their own shape."""
     given = np.asarray(values)
+    if given.dtype == array.dtype:
+        return given if given.flags.aligned else given.copy()
     if not isinstance(values, (np.ndarray, np.generic)) and given.dtype.kind in "iu" and array.dtype.kind in "iu":
-        given = np.asarray(values, array.dtype)  # as A[i] = 300 does: OverflowError for what does not fit
+        try:
+            given = np.asarray(values, array.dtype)  # as A[i] = 300 does
+        except OverflowError as error:
+            raise OverflowError(f"values do not fit array {array.name!r} of dtype {array.dtype}: {error}") from None
     if not np.can_cast(given.dtype, array.dtype, "same_kind"):
         raise TypeError(
-            f"values of dtype {given.dtype} cannot be combined with array {array.name!r} of dtype {array.dtype}"
+            f"values of dtype {given.dtype} cannot be combined with array {array.name!r} of dtype {array.dtype}; "
+            "values.astype(A.dtype) says that you mean it"
         )
     return np.require(given, array.dtype, "A")
 

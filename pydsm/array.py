@@ -202,8 +202,8 @@ def rows_of(array: GlobalArray) -> native.Rows:
     whole: native.Rows | None = getattr(root, "_rows", None)
     if whole is None:
         raise TypeError(
-            "this array is a private copy and has no locks: only arrays from pydsm.create, "
-            "pydsm.attach or a team, and views of them, can be locked"
+            "this array is a private copy: only arrays from pydsm.create, pydsm.attach or a team, "
+            "and views of them, have locks and atomic operations"
         )
     origin, step, span = place_of(array, root)
     array._rows = native.Rows(

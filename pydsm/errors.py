@@ -103,3 +103,7 @@ class WorkerDiedError(WorkerError):
 
     exitcode: int
     held: list[str]
+
+
+for _name in __all__:
+    globals()[_name].__module__ = "pydsm"  # where people find it, and what tracebacks say

@@ -137,6 +137,8 @@ def create_in(
     block = block_size(extents[0], _exact_stripes(stripes, name))
     if access not in ("open", "guarded"):
         raise ValueError(f"access of array {name!r} is 'open' or 'guarded', not {access!r}")
+    if not isinstance(huge, bool):
+        raise TypeError(f"huge of array {name!r} is True or False, not {huge!r}")
     if huge and file is not None:
         raise ValueError(f"array {name!r} cannot have huge pages: it is in a file")
     description = Description(
@@ -147,7 +149,7 @@ def create_in(
         guarded=access == "guarded",
         typed=is_typed(exact),
         file=None if file is None else os.path.abspath(os.fspath(file)),
-        huge=bool(huge),
+        huge=huge,
     )
     backing = memory.create(namespace, description, max(1, -(-extents[0] // block)))
     return _array(backing, readonly=False)

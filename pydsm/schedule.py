@@ -100,7 +100,7 @@ class Schedule:
                 words.compare_and_swap(index + 1, length, wanted)
             elif length != wanted:
                 raise ValueError(
-                    f"share({n}) of rank {self._rank} is share({length & _NUMBER}) of another worker: "
+                    f"rank {self._rank} called share({n}), and another worker share({length & _NUMBER}) instead: "
                     "all workers call share in the same order, with the same n"
                 )
             elif _age(place, tag) > 0:

@@ -99,7 +99,7 @@ class Team:
         if start not in START_METHODS:
             raise ValueError(f"start is one of {', '.join(START_METHODS)}, not {start!r}")
         if memory not in MEMORIES:
-            raise ValueError(f"memory is one of {', '.join(MEMORIES)}, not {memory!r}")
+            raise ValueError(f"memory is one of {', '.join(map(repr, MEMORIES))}, not {memory!r}")
         if on_death not in get_args(OnDeath):
             raise ValueError(f"on_death is one of {', '.join(map(repr, get_args(OnDeath)))}, not {on_death!r}")
         if mode not in (0o600, 0o660):

@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -207,9 +208,12 @@ REFUSED: list[tuple[str, type[Exception], str]] = [
     ("C.fetch_add(0, 1)", TypeError, "dtype complex128 is none of"),
     ("S.fetch_add(0, 1)", TypeError, "in this machine's byte order"),
     ("P['b'].fetch_add(0, 1)", TypeError, "not aligned"),
-    ("G.fetch_add(0, 1)", ValueError, "array 'G' is read-only here"),
+    ("G.fetch_add(0, 1)", ValueError, "array 'G' is read-only here; it is guarded: change it through the view"),
+    ("A.fetch_add(0, np.array([1, 2]))", TypeError, "an int of dtype int64, not array([1, 2])"),
+    ("M.fetch_add((0, 0), 10**400)", OverflowError, "does not fit array 'M' of dtype float64"),
+    ("A.wait_until(0, 0, '==')", TypeError, "op is one of '<', '<='"),
     ("A[[0, 1]].fetch_add(0, 1)", TypeError, "private copy"),
-    ("A.wait_until(0, '=', 1)", ValueError, "op is one of <, <=, ==, >=, >, !=, not '='"),
+    ("A.wait_until(0, '=', 1)", ValueError, "op is one of '<', '<=', '==', '>=', '>', '!=', not '='"),
     ("A.wait_until(0, '==', 0.5)", TypeError, "an int of dtype int64"),
     ("A.wait_until(0, '==', 1, timeout=-1)", ValueError, "timeout is a number of seconds"),
     ("A.wait_until(0, '==', 1, timeout='1')", TypeError, "timeout is a number of seconds"),
@@ -445,3 +449,55 @@ def _kill_rank_one(team: pydsm.Team, A: pydsm.GlobalArray) -> None:
     slots = team._namespace.slots
     os.kill(slots.who(1).pid, signal.SIGKILL)
     A.store_release(2, 1)
+
+
+def test_who_waits_though_all_others_have_ended_is_told() -> None:
+    def program(worker: pydsm.Worker) -> list[str]:
+        if worker.rank:
+            return []
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            helper = threading.Thread(target=_fulfil_later, args=(worker["A"], caught))
+            helper.start()
+            worker["A"].wait_until(1, "==", 1)
+            helper.join()
+            return [str(each.message) for each in caught]
+
+    with pydsm.Team(2) as team:
+        team.array("A", 2, int)
+        assert team.run(program)[0] == ["element 1 of array 'A' == 1 is waited for, and all other workers have ended"]
+
+
+def _fulfil_later(A: pydsm.GlobalArray, caught: list[warnings.WarningMessage]) -> None:
+    while not caught:
+        time.sleep(0.01)
+    A.store_release(1, 1)
+
+
+def test_kills_in_the_middle_leave_every_operation_whole_and_nothing_held() -> None:
+    """Each turn adds to the sum first and to one's own count second: a death is between two of them."""
+
+    def program(worker: pydsm.Worker) -> None:
+        A, own = worker["A"], worker["own"]
+        rows = np.full(200, 7)
+        while True:
+            A.fetch_add(0, 1)
+            own.fetch_add(worker.rank, 1)
+            A.accumulate(rows, 1)
+
+    def kill(team: pydsm.Team) -> None:
+        for rank in range(3):
+            team["own"].wait_until(rank, ">=", 100)
+            os.kill(team._namespace.slots.who(rank).pid, signal.SIGKILL)
+
+    with pydsm.Team(3, on_death="continue") as team:
+        A, own = team.array("A", 10, int), team.array("own", 3, int)
+        killer = threading.Thread(target=kill, args=(team,))
+        killer.start()
+        with pytest.raises(pydsm.WorkerDiedError):
+            team.run(program)
+        killer.join()
+        assert 0 <= A[0] - own.sum() <= 3
+        assert 200 * (own.sum() - 3) <= A[7] <= 200 * A[0]
+        with A.locked(timeout=5):
+            pass

@@ -135,10 +135,16 @@ cdef inline int find_element(Element *element, Rows rows, cnp.ndarray array, obj
     return 0
 
 
+def refuse_readonly(array):
+    """Say that an array cannot be changed here, and how it can if it is guarded."""
+    guarded = "; it is guarded: change it through the view that locked(rows) gives" if rows_of_array(array).guarded else ""
+    raise ValueError(f"array {array.name!r} is read-only here{guarded}")
+
+
 cdef inline int find_writable(Element *element, Rows rows, cnp.ndarray array, object index) except -1:
     find_element(element, rows, array, index)
     if not cnp.PyArray_ISWRITEABLE(array):
-        raise ValueError(f"array {array.name!r} is read-only here")
+        refuse_readonly(array)
     return 0
 
 
@@ -149,7 +155,12 @@ cdef uint64_t bits_of_value(int kind, cnp.ndarray array, object value) except? 0
     cdef int64_t signed
     cdef uint64_t unsigned
     if kind >= DSM_F4:
-        return dsm_bits_of_float(kind, PyFloat_AsDouble(value))
+        try:
+            return dsm_bits_of_float(kind, PyFloat_AsDouble(value))
+        except TypeError:
+            raise TypeError(f"an element of array {array.name!r} is a real number, not {value!r}") from None
+        except OverflowError:
+            raise OverflowError(f"this int does not fit array {array.name!r} of dtype {array.dtype}") from None
     if kind == DSM_B1:
         if isinstance(value, (bool, np.bool_)) or PyIndex_Check(value) and value in (0, 1):
             return 1 if value else 0
@@ -158,7 +169,7 @@ cdef uint64_t bits_of_value(int kind, cnp.ndarray array, object value) except? 0
         signed = PyLong_AsLongLongAndOverflow(value, &overflow)
         if not overflow:
             return <uint64_t> signed
-    if not PyIndex_Check(value):
+    if not PyIndex_Check(value) or cnp.PyArray_Check(value) and value.ndim:
         raise TypeError(f"an element of array {array.name!r} is an int of dtype {array.dtype}, not {value!r}")
     value = PyNumber_Index(value)
     width = 8 * SIZES[kind]
@@ -218,7 +229,7 @@ def fetch_add(self, index, value):
     index : int or tuple of int
         Of one element: an int for each axis.
     value : int or float
-        Must fit the dtype.  Integers wrap around, as in NumPy.
+        Must fit the dtype, so count down with a signed one.  Sums wrap around, as in NumPy.
 
     Returns
     -------

@@ -1,6 +1,6 @@
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,7 @@ def store_release(self: Any, index: int | tuple[int, ...], value: complex) -> No
 def wait_until(
     self: Any, index: int | tuple[int, ...], op: str, value: complex, timeout: float | None = None
 ) -> Any: ...
+def refuse_readonly(array: Any) -> NoReturn: ...
 def update_elements(
     array: NDArray[Any],
     index: NDArray[np.intp] | None,

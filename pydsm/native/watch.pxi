@@ -51,7 +51,7 @@ cdef class Watch:
         return f"element {self.index} of array {self.array.name!r} {self.relation} {self.goal!r}"
 
 
-def wait_until(self, index, str op not None, value, timeout=None):
+def wait_until(self, index, op, value, timeout=None):
     """Wait, asleep, until one element compares with a value as asked; return what it is then.
 
     Parameters
@@ -91,8 +91,9 @@ def wait_until(self, index, str op not None, value, timeout=None):
     """
     cdef Watch watch = Watch.__new__(Watch)
     cdef Py_ssize_t turn
-    if op not in RELATIONS:
-        raise ValueError(f"op is one of {', '.join(RELATIONS)}, not {op!r}")
+    if not isinstance(op, str) or op not in RELATIONS:
+        error = ValueError if isinstance(op, str) else TypeError
+        raise error(f"op is one of {', '.join(map(repr, RELATIONS))}, not {op!r}")
     watch.rows = rows_of_array(self)
     find_element(&watch.element, watch.rows, self, index)
     watch.value = bits_of_value(watch.element.kind, self, value)

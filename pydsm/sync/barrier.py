@@ -36,7 +36,7 @@ from pydsm.errors import BrokenBarrierError
 from pydsm.ipc.cpus import available_cpus
 from pydsm.native import REFUSED, THROUGH, Meeting, waits
 from pydsm.sync.namespace import Namespace
-from pydsm.sync.slots import BARRIER
+from pydsm.sync.slots import BARRIER, LEFT
 
 __all__ = ["Barrier"]
 
@@ -44,8 +44,8 @@ _SPINS: Final = 1000  # some ten microseconds, and only where every worker has a
 _FIRST_PARK: Final = 0.02
 _LAST_PARK: Final = 0.1
 _FAILED: Final = 1
-_NEVER: Final = 2**63
-_DEAD: Final = 2**63 + 1
+_NEVER: Final = LEFT
+_DEAD: Final = LEFT + 1
 
 
 class Barrier:
@@ -114,7 +114,7 @@ class Barrier:
 
     def has_left(self, rank: int) -> bool:
         """Say whether a worker has returned or was seen to be dead."""
-        return self._namespace.slots.get(rank, Slot.BARRIER) in (_NEVER, _DEAD)
+        return self._namespace.slots.has_left(rank)
 
     def is_dead(self, rank: int) -> bool:
         """Say whether a worker was seen to be dead, and the others go on."""

@@ -52,7 +52,8 @@ def attach(namespace: Namespace, name: str) -> tuple[LockHeader, StripeLocks]:
     except FileNotFoundError:
         known = ", ".join(repr(other) for other in namespace.known()) or "nothing"
         raise UnknownNameError(
-            f"there is no array or lock {name!r} in namespace {namespace.name!r}, which has {known}"
+            f"there is no array or lock {name!r} in namespace {namespace.name!r}, which has {known}; "
+            "what is in another namespace is called 'namespace/name'"
         ) from None
     return _open(namespace, name, table)
 

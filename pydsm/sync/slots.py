@@ -25,6 +25,7 @@ __all__ = [
     "ELEMENT",
     "EXCLUSIVE",
     "JOIN",
+    "LEFT",
     "RECOVERING",
     "SHARED",
     "SlotTable",
@@ -39,6 +40,9 @@ JOIN: Final = 4
 RECOVERING: Final = 5
 ELEMENT: Final = 6
 """Kinds of waits.  A stripe that a recoverer has and waits for sharers of is abandoned if it dies."""
+
+LEFT: Final = 1 << 63
+"""Where a worker says which barrier it has come to: it will not come to any more."""
 
 ALL_SLOTS: Final = (1 << MAX_SLOTS) - 1
 """One bit for each slot: what damaged words name beyond them is nobody."""
@@ -105,6 +109,10 @@ class SlotTable:
     def taken(self) -> list[int]:
         """Return the slots that somebody has, dead or alive."""
         return [slot for slot in range(MAX_SLOTS) if self.get(slot, Slot.STATE)]
+
+    def has_left(self, rank: int) -> bool:
+        """Say whether a worker has returned, or was seen to be dead; see `pydsm.sync.barrier`."""
+        return self.get(rank, Slot.BARRIER) >= LEFT
 
     def who(self, slot: int) -> Participant:
         """Return who ran in the slot."""

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from typing import TYPE_CHECKING, Any, Final
 
-from pydsm.core.layout import Slot
+from pydsm.core.layout import Slot, Team
 from pydsm.errors import WaitTimeoutError
 from pydsm.sync.slots import ALL_SLOTS, ELEMENT, SlotTable, bits_of
 
@@ -24,6 +25,7 @@ __all__ = ["wake_watchers", "watch"]
 
 _FIRST_PARK: Final = 0.02
 _LAST_PARK: Final = 0.1
+_ALONE_SECONDS: Final = 1.0  # that others may take to end, or to attach
 
 
 def watch(namespace: Namespace, array_id: int, watched: Watch, deadline: float | None, *, nested: bool) -> Any:
@@ -34,7 +36,7 @@ def watch(namespace: Namespace, array_id: int, watched: Watch, deadline: float |
     WaitTimeoutError
     """
     slots, slot = namespace.slots, namespace.join() - 1
-    pause = _FIRST_PARK
+    pause, alone_at = _FIRST_PARK, time.monotonic() + _ALONE_SECONDS
     outer = slots.begin_wait(slot, ELEMENT, array_id << 32 | watched.stripe, nested=nested)
     try:
         while True:
@@ -48,8 +50,17 @@ def watch(namespace: Namespace, array_id: int, watched: Watch, deadline: float |
                 raise WaitTimeoutError(f"{watched!r} did not come true in time", name=watched.array.name)
             if not namespace.parking.park(slot, min(pause, left)):
                 pause = min(2 * pause, _LAST_PARK)
+                if deadline is None and time.monotonic() > alone_at and _is_alone(namespace):
+                    alone_at = math.inf
+                    warnings.warn(f"{watched!r} is waited for, and all other workers have ended", RuntimeWarning, 4)
     finally:
         slots.end_wait(slot, outer)
+
+
+def _is_alone(namespace: Namespace) -> bool:
+    """Say whether this thread is a worker's, and all other workers have ended."""
+    others = set(range(namespace.words.load(Team.SIZE))) - {namespace.rank()}
+    return namespace.rank() is not None and all(map(namespace.slots.has_left, others))
 
 
 def wake_watchers(namespace: Namespace, array_id: int, locks: StripeLocks, stripe: int | None) -> None:
