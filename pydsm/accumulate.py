@@ -139,6 +139,8 @@ def _read(key: RowKey, array: Any) -> _Rows:
         return _Rows(count)
     if type(key) is np.ndarray and key.dtype == np.intp and key.ndim == 1:
         return _Rows(len(key), index=np.ascontiguousarray(key))
+    if (type(key) is int or isinstance(key, np.integer)) and -count <= key < count:
+        return _Rows(1, int(key) % count, axis=False)
     if isinstance(key, slice):
         wanted = range(count)[key]
         return _Rows(len(wanted), wanted.start, wanted.step)
