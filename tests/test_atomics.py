@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 import pydsm
 from pydsm.core.ops import UFUNCS
 from pydsm.sync import watch
+from tests.refusals import check_refusal
 
 INTEGERS = ["i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"]
 FLOATS = ["f4", "f8"]
@@ -222,21 +223,7 @@ REFUSED: list[tuple[str, type[Exception], str]] = [
 
 @pytest.mark.parametrize(("call", "error", "text"), REFUSED, ids=[call for call, _, _ in REFUSED])
 def test_what_cannot_be_is_refused_in_a_sentence_and_changes_nothing(call: str, error: type, text: str) -> None:
-    with pydsm.Team(1) as team:
-        arrays = {
-            "A": team.array("A", 10, int),
-            "M": team.array("M", (2, 3)),
-            "U": team.array("U", 2, "u1"),
-            "B": team.array("B", 2, bool),
-            "C": team.array("C", 2, complex),
-            "S": team.array("S", 2, ">i4"),
-            "P": team.array("P", 2, np.dtype([("a", "u1"), ("b", "i4")])),
-            "G": team.array("G", 2, int, access="guarded"),
-        }
-        with pytest.raises(error) as caught:
-            eval(call, {"np": np}, arrays)
-        assert text in str(caught.value)
-        assert not any(array.tobytes().strip(b"\0") for array in arrays.values())
+    check_refusal(call, error, text)
 
 
 def test_a_guarded_array_is_changed_through_the_view_of_a_region_only() -> None:

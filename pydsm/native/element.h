@@ -15,6 +15,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "atomic.h"
+
 enum { DSM_B1, DSM_I1, DSM_I2, DSM_I4, DSM_I8, DSM_U1, DSM_U2, DSM_U4, DSM_U8, DSM_F4, DSM_F8 };
 enum { DSM_ADD, DSM_MUL, DSM_MIN, DSM_MAX, DSM_AND, DSM_OR, DSM_XOR, DSM_SWAP };
 
@@ -44,14 +46,6 @@ static inline ptrdiff_t dsm_row(const dsm_updates *u, ptrdiff_t i) {
 }
 
 static inline int dsm_has_row(const dsm_updates *u, ptrdiff_t row) { return (size_t) row < (size_t) u->rows; }
-
-static inline void dsm_will_update(const void *p) {
-#if defined(__x86_64__)
-    __asm__ volatile("prefetchw %0" : : "m"(*(const char *) p));
-#else
-    __builtin_prefetch(p, 1);
-#endif
-}
 
 /* Room for a private copy, in huge pages where it is large: it is filled, hit at random, and read. */
 static inline void *dsm_scratch(size_t size) {

@@ -1,5 +1,12 @@
 /* The code for one element type; element.h includes it with KIND, T, BITS and CLASS set. */
 
+#if CLASS == DSM_INTEGER
+#define DSM_EACH_OP(CASE) \
+    CASE(DSM_ADD) CASE(DSM_MUL) CASE(DSM_MIN) CASE(DSM_MAX) CASE(DSM_AND) CASE(DSM_OR) CASE(DSM_XOR)
+#else
+#define DSM_EACH_OP(CASE) CASE(DSM_ADD) CASE(DSM_MUL) CASE(DSM_MIN) CASE(DSM_MAX)
+#endif
+
 static inline int DSM_NAME(is_nan)(T a) {
 #if CLASS == DSM_FLOAT
     return a != a;
@@ -69,18 +76,8 @@ static inline __attribute__((always_inline)) T DSM_NAME(atomic)(int op, T *p, T 
 
 static uint64_t DSM_NAME(fetch)(int op, void *p, uint64_t bits) {
     T v = DSM_NAME(value)(bits);
-#define DSM_CASE(op) case op: return DSM_NAME(bits)(DSM_NAME(atomic)(op, (T *) p, v))
-    switch (op) {
-        DSM_CASE(DSM_ADD);
-        DSM_CASE(DSM_MUL);
-        DSM_CASE(DSM_MIN);
-        DSM_CASE(DSM_MAX);
-#if CLASS == DSM_INTEGER
-        DSM_CASE(DSM_AND);
-        DSM_CASE(DSM_OR);
-        DSM_CASE(DSM_XOR);
-#endif
-    }
+#define DSM_CASE(op) case op: return DSM_NAME(bits)(DSM_NAME(atomic)(op, (T *) p, v));
+    switch (op) { DSM_EACH_OP(DSM_CASE) }
     return DSM_NAME(bits)(DSM_NAME(atomic)(DSM_SWAP, (T *) p, v));
 #undef DSM_CASE
 }
@@ -137,7 +134,7 @@ static inline __attribute__((always_inline)) void DSM_NAME(update_elements)(int 
         if (waiting[at].place) DSM_NAME(atomic)(op, waiting[at].place, waiting[at].value);
         waiting[at].place = place;
         waiting[at].value = value;
-        dsm_will_update(place);
+        dsm_will_write(place);
     }
     for (at = 0; at < DSM_WAITING; at++)
         if (waiting[at].place) DSM_NAME(atomic)(op, waiting[at].place, waiting[at].value);
@@ -227,22 +224,13 @@ static ptrdiff_t DSM_NAME(update)(int op, const dsm_updates *u, void *own, ptrdi
         bad = DSM_NAME(combine_privately)(op, u, (T *) own);           \
         if (bad < 0) DSM_NAME(merge)(op, u, (T *) own, start, u->rows); \
         if (bad < 0) DSM_NAME(merge)(op, u, (T *) own, 0, start);      \
-        break
-    switch (op) {
-        DSM_CASE(DSM_ADD);
-        DSM_CASE(DSM_MUL);
-        DSM_CASE(DSM_MIN);
-        DSM_CASE(DSM_MAX);
-#if CLASS == DSM_INTEGER
-        DSM_CASE(DSM_AND);
-        DSM_CASE(DSM_OR);
-        DSM_CASE(DSM_XOR);
-#endif
-    }
+        break;
+    switch (op) { DSM_EACH_OP(DSM_CASE) }
     return bad;
 #undef DSM_CASE
 }
 
+#undef DSM_EACH_OP
 #undef KIND
 #undef T
 #undef BITS
