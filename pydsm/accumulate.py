@@ -11,6 +11,7 @@ there are as many updates as rows, or twice as many where it is too large for th
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,7 +19,7 @@ import numpy as np
 
 from pydsm.core.ops import check_op
 from pydsm.core.region import intervals_of
-from pydsm.native import refuse_readonly, update_elements
+from pydsm.native import locks_of, refuse_readonly, update_elements
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["accumulate"]
 
 _CACHE: Final = 1 << 21
+_LARGE: Final = 1 << 28  # bytes: more private memory is not taken for a call
 
 
 def accumulate(self: Any, rows: RowKey, values: ArrayLike, op: str = "add") -> None:
@@ -61,8 +63,9 @@ def accumulate(self: Any, rows: RowKey, values: ArrayLike, op: str = "add") -> N
     Notes
     -----
     Integers come out the same in whatever order updates happen.  Floats depend on it: values
-    for one row may be added to one another before they are added to the element, and
-    workers get there in any order, so the last bits may differ from run to run.
+    for one row may be combined with one another before they are combined with the element, and
+    workers get there in any order, so the last bits may differ from run to run, and so may
+    what overflows or underflows on the way.
 
     A worker that dies in the middle has done some of the updates.  Each element is whole.
 
@@ -76,24 +79,23 @@ def accumulate(self: Any, rows: RowKey, values: ArrayLike, op: str = "add") -> N
     [2, 0, 0, 4]
     """
     check_op(op)
-    _check(self, op)
     which = _read(rows, self)
     given = _as_values(values, self)
     spread = _spread(given, which, self)
-    if spread.size == 0:
-        return
+    _check(self, op)  # after what may run code of the caller's
     bad = update_elements(
         self,
         which.index,
         which.first,
         which.step,
         which.count,
+        math.prod(self.shape[1:]),
         _offsets(self),
         spread,
         spread.strides[0],
         _offsets(spread),
         op,
-        which.index is not None and which.count >= len(self) * (1 if self.nbytes <= _CACHE else 2),
+        which.index is not None and self.nbytes <= _LARGE and which.count >= _updates_to_merge(self),
     )
     if bad >= 0:
         assert which.index is not None
@@ -105,7 +107,7 @@ def accumulate(self: Any, rows: RowKey, values: ArrayLike, op: str = "add") -> N
 def _spread(given: NDArray[Any], which: _Rows, array: Any) -> NDArray[Any]:
     """Return the values as broadcast over the rows, and not those of the array itself."""
     shape = (which.count, *array.shape[1:])
-    if np.may_share_memory(given, array):
+    if _is_of(given, array):
         given = given.copy()
     if given.shape == shape:
         return given
@@ -137,7 +139,7 @@ def _read(key: RowKey, array: Any) -> _Rows:
     count = len(array)
     if key is None or key is Ellipsis:
         return _Rows(count)
-    if type(key) is np.ndarray and key.dtype == np.intp and key.ndim == 1:
+    if type(key) is np.ndarray and key.dtype == np.intp and key.ndim == 1 and not _is_of(key, array):
         return _Rows(len(key), index=np.ascontiguousarray(key))
     if (type(key) is int or isinstance(key, np.integer)) and -count <= key < count:
         return _Rows(1, int(key) % count, axis=False)
@@ -151,7 +153,7 @@ def _read(key: RowKey, array: Any) -> _Rows:
         if index.dtype == bool and len(index) == count:
             index = np.flatnonzero(index)
         if index.dtype.kind == "i" or (index.dtype.kind == "u" and index.dtype.itemsize < 8):
-            return _Rows(len(index), index=np.ascontiguousarray(index, np.intp))
+            return _Rows(len(index), index=index.astype(np.intp))  # a copy: it may be the array's own
     intervals = intervals_of(key, count, array.name or "")  # whatever is wrong with it, this says so
     if np.ndim(key) == 0:
         return _Rows(1, int(intervals[0, 0]), axis=False)
@@ -167,6 +169,22 @@ def _check(array: Any, op: str) -> None:
         raise TypeError(f"array {array.name!r} of dtype bool has no {op!r}: it has 'and', 'or', 'xor', 'min' and 'max'")
     if kind == "f" and op in ("and", "or", "xor"):
         raise TypeError(f"array {array.name!r} of dtype {array.dtype} has no {op!r}: its elements are floats")
+
+
+def _updates_to_merge(array: Any) -> int:
+    """Return from how many updates on merging pays."""
+    return len(array) * (1 if array.nbytes <= _CACHE else 2)
+
+
+def _is_of(other: Any, array: Any) -> bool:
+    """Say whether two arrays are of the same shared memory, which may be mapped twice."""
+    locks = locks_of(array)
+    while isinstance(other, np.ndarray):
+        rows = getattr(other, "_rows", None)  # a whole array has it at least
+        if rows is not None and rows.locks is locks:
+            return True
+        other = other.base
+    return False
 
 
 def _as_values(values: ArrayLike, array: Any) -> NDArray[Any]:

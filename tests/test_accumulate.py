@@ -171,6 +171,58 @@ def test_values_may_be_of_the_array_itself() -> None:
         assert A.tolist() == [5, 5, 5, 5]
 
 
+def test_an_index_may_be_of_the_array_itself() -> None:
+    for count in (999, 1500):
+        with pydsm.Team(1) as team:
+            A = team.array("A", count, int)
+            A[:] = np.random.default_rng(1).integers(0, count, count)
+            plain = np.array(A)
+            np.add.at(plain, plain[: count - 1].copy(), 1)
+            A.accumulate(A[: count - 1], 1)
+            assert A.tolist() == plain.tolist()
+
+
+def test_values_and_rows_may_be_of_another_mapping_of_the_array() -> None:
+    A = pydsm.create("twice", 500, int)
+    A[:] = np.random.default_rng(1).integers(0, 500, 500)
+    other = pydsm.attach("twice", readonly=True)
+    plain = np.array(A)
+    A.accumulate(None, other[::-1])
+    plain += plain[::-1].copy()
+    assert A.tolist() == plain.tolist()
+    A[:] %= 500
+    plain %= 500
+    np.add.at(plain, plain[:499].copy(), 1)
+    A.accumulate(np.asarray(other)[:499], 1)
+    assert A.tolist() == plain.tolist()
+    pydsm.unlink("twice")
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (10, 0)], ids=str)
+def test_an_array_without_elements_has_no_rows_that_it_has_not(shape: tuple[int, ...]) -> None:
+    with pydsm.Team(1) as team:
+        A = team.array("A", shape, int)
+        for key in ([99], np.array([99]), 99):
+            with pytest.raises(IndexError, match="row 99 is out of range"):
+                A.accumulate(key, 1)
+        A.accumulate([], 1)
+        A.accumulate(None, 1)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_values_that_change_the_array_are_noticed() -> None:
+    class Meddler:
+        def __array__(self, dtype: object = None, copy: object = None) -> np.ndarray:
+            A.dtype = np.float64
+            return np.ones(1, np.int64)
+
+    with pydsm.Team(1) as team:
+        A = team.array("A", 4, np.int64)
+        with pytest.raises(TypeError, match="has no 'or': its elements are floats"):
+            A.accumulate([0], Meddler(), "or")
+        assert not A.any()
+
+
 def test_a_view_without_an_axis_takes_all_of_it() -> None:
     with pydsm.Team(1) as team:
         A = team.array("A", 3, int)

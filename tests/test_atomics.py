@@ -10,6 +10,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pydsm
+from pydsm.core.layout import Slot
 from pydsm.core.ops import UFUNCS
 from pydsm.sync import watch
 from tests.refusals import check_refusal
@@ -246,6 +248,70 @@ def test_an_index_may_be_numpys_and_views_count_for_themselves() -> None:
         A[::-1, 1].fetch_add(0, 8)
         A[1].fetch_add(-1, 9)
         assert A.tolist() == [[0, 0, 0], [0, 0, 9], [0, 0, 0], [0, 8, 7]]
+
+
+class Meddler:
+    """An index or a value that changes the array while it is read."""
+
+    def __init__(self, value: int, meddle: Callable[[], object]) -> None:
+        self.value, self.meddle = value, meddle
+
+    def __index__(self) -> int:
+        self.meddle()
+        return self.value
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # NumPy would rather not have shapes set in place
+def test_an_index_that_changes_the_array_leads_nowhere() -> None:
+    with pydsm.Team(1) as team:
+        wide = team.array("wide", (1000, 1), int)
+        with pytest.raises((IndexError, RuntimeError, TypeError)):
+            wide.fetch_add((999, Meddler(0, lambda: setattr(wide, "shape", (1, 1000)))), 1)
+        cube = team.array("cube", (10, 10, 10), int)
+        with pytest.raises((RuntimeError, TypeError)):
+            cube.fetch_add((Meddler(9, lambda: setattr(cube, "shape", (1000,))), 9, 9), 1)
+        typed = team.array("typed", 10, int)
+        with pytest.raises(RuntimeError, match="got another shape or dtype"):
+            typed.fetch_and(0, Meddler(1, lambda: setattr(typed, "dtype", float)))
+        closed = team.array("closed", 10, int)
+        with pytest.raises(ValueError, match="read-only"):
+            closed.swap(0, Meddler(1, lambda: setattr(closed.flags, "writeable", False)))
+        assert not any(array.tobytes().strip(b"\0") for array in (wide, cube, typed, closed))
+
+
+def test_an_int_of_ones_own_is_read_as_the_int_it_is() -> None:
+    class Liar(int):
+        def __lt__(self, other: object) -> bool:
+            return False
+
+        def __rshift__(self, other: object) -> int:
+            return 0
+
+    with pydsm.Team(1) as team:
+        A = team.array("A", 1, "u4")
+        for value in (Liar(-1), Liar(1 << 40)):
+            with pytest.raises(OverflowError):
+                A.swap(0, value)
+        assert A.swap(0, Liar(5)) == 0
+        assert A[0] == 5
+
+
+def test_an_extreme_that_stands_is_a_fence_all_the_same() -> None:
+    def program(worker: pydsm.Worker, rounds: int) -> list[int]:
+        X, mine, seen = worker["X"], worker.rank, []
+        scratch = worker["scratch"]
+        for turn in range(rounds):
+            worker.barrier()
+            X[turn, mine] = 1
+            scratch.fetch_max(mine, 0)  # changes nothing
+            seen.append(int(X[turn, 1 - mine]))
+        return seen
+
+    with pydsm.Team(2) as team:
+        team.array("X", (2000, 2), int)
+        team.array("scratch", 2, int)
+        zero, one = team.run(program, 2000)
+        assert all(a or b for a, b in zip(zero, one, strict=True))
 
 
 # -- waiting ---------------------------------------------------------------------
@@ -488,3 +554,118 @@ def test_kills_in_the_middle_leave_every_operation_whole_and_nothing_held() -> N
         assert 200 * (own.sum() - 3) <= A[7] <= 200 * A[0]
         with A.locked(timeout=5):
             pass
+
+
+def test_a_fork_in_the_middle_of_a_wait_leaves_the_parents_wait_alone() -> None:
+    def fork(number: int, frame: object) -> None:
+        if os.fork() == 0:
+            raise Forked
+
+    class Forked(Exception):
+        pass
+
+    with pydsm.Team(1) as team:
+        A = team.array("A", 1, int)
+        main = threading.main_thread().ident
+        assert main is not None
+        before = signal.signal(signal.SIGUSR1, fork)
+        helper = threading.Thread(target=_fork_then_fulfil, args=(A, main))
+        helper.start()
+        parent = os.getpid()
+        try:
+            found = A.wait_until(0, "==", 1)
+        except BaseException:
+            os._exit(0 if os.getpid() != parent else 1)
+        finally:
+            signal.signal(signal.SIGUSR1, before)
+        helper.join()
+        assert os.wait()[1] == 0
+        assert found == 1
+        assert not is_parked(A)
+
+
+def _fork_then_fulfil(A: pydsm.GlobalArray, main: int) -> None:
+    slots = A._table.namespace.slots
+    while not is_parked(A):
+        time.sleep(0.001)
+    (slot,) = A._table.waiting()
+    signal.pthread_kill(main, signal.SIGUSR1)
+    while not _children():
+        time.sleep(0.001)
+    time.sleep(0.05)  # the child has made up its mind by then; if not, the test shows less
+    assert slots.get(slot, Slot.WAIT)
+    A.store_release(0, 1)
+
+
+def _children() -> list[str]:
+    return [pid for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()]
+
+
+def test_a_watcher_that_died_is_taken_out_of_the_lot_by_the_next_change() -> None:
+    with pydsm.Team(1) as team:
+        A = team.array("A", 1, int)
+        child = os.fork()
+        if child == 0:
+            A.wait_until(0, "==", 1)
+            os._exit(1)
+        while not is_parked(A):
+            time.sleep(0.001)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        A.fetch_add(0, 5)
+        assert not is_parked(A)
+
+
+def test_a_change_that_cannot_wake_is_made_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **options: object) -> None:
+        raise pydsm.NoRoomError("no room for a mapping", wanted=1, free=0)
+
+    with pydsm.Team(1) as team:
+        A = team.array("A", 1, int)
+        waiter = threading.Thread(target=A.wait_until, args=(0, ">=", 2))
+        waiter.start()
+        while not is_parked(A):
+            time.sleep(0.001)
+        with monkeypatch.context() as patch:
+            patch.setattr(type(A._table.namespace.parking), "semaphore", refuse)
+            assert A.fetch_add(0, 1) == 0
+        assert A.fetch_add(0, 1) == 1
+        waiter.join()
+
+
+def test_a_wait_inside_a_wait_leaves_the_outer_one_in_its_lot() -> None:
+    with pydsm.Team(1) as team:
+        A = team.array("A", 2, int, stripes=1)
+        seen = []
+
+        def look(number: int, frame: object) -> None:
+            before = is_parked(A)
+            with pytest.raises(pydsm.WaitTimeoutError):
+                A.wait_until(1, "==", 1, timeout=0.01)
+            seen.append((before, is_parked(A)))
+
+        main = threading.main_thread().ident
+        assert main is not None
+        held = threading.Event()
+
+        def hold() -> None:
+            with A.locked(0):
+                held.set()
+                while not is_parked(A):
+                    time.sleep(0.001)
+                signal.pthread_kill(main, signal.SIGUSR1)
+                while not seen:
+                    time.sleep(0.001)
+
+        before = signal.signal(signal.SIGUSR1, look)
+        thread = threading.Thread(target=hold)
+        thread.start()
+        held.wait()
+        try:
+            with A.locked(0):
+                pass
+        finally:
+            signal.signal(signal.SIGUSR1, before)
+        thread.join()
+        assert seen == [(True, True)]
+        assert not is_parked(A)

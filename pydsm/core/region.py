@@ -63,7 +63,7 @@ def intervals_of(key: Any, count: int, name: str = "") -> Intervals:
         except TypeError:
             raise _not_rows(key) from None
         return _of_rows(np.array([row], np.intp), count, name)
-    rows = np.asarray(key)
+    rows = np.array(key)  # a copy: what is looked at here may be others' to write
     if rows.size == 0 and rows.ndim == 1 and rows.dtype != bool:
         return _NOTHING
     if rows.dtype == bool:

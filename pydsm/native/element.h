@@ -47,6 +47,13 @@ static inline ptrdiff_t dsm_row(const dsm_updates *u, ptrdiff_t i) {
 
 static inline int dsm_has_row(const dsm_updates *u, ptrdiff_t row) { return (size_t) row < (size_t) u->rows; }
 
+static inline ptrdiff_t dsm_find_bad_row(const dsm_updates *u) {
+    if (u->index)
+        for (ptrdiff_t i = 0; i < u->count; i++)
+            if (!dsm_has_row(u, dsm_row(u, i))) return i;
+    return -1;
+}
+
 /* Room for a private copy, in huge pages where it is large: it is filled, hit at random, and read. */
 static inline void *dsm_scratch(size_t size) {
     enum { HUGE = 1 << 21 };

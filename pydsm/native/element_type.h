@@ -48,19 +48,19 @@ static inline uint64_t DSM_NAME(bits)(T value) {
     return low;
 }
 
-/* The loop around compare-and-swap; what does not change is not written, so a minimum that
- * stands costs a load. */
-static inline __attribute__((always_inline)) T DSM_NAME(loop)(int op, T *p, T v) {
+/* The loop around compare-and-swap.  With `lazy` what does not change is not written, so a
+ * minimum that stands costs a load; but that is no fence, as an operation of its own has to be. */
+static inline __attribute__((always_inline)) T DSM_NAME(loop)(int op, T *p, T v, int lazy) {
     BITS seen = __atomic_load_n((BITS *) p, __ATOMIC_SEQ_CST);
     for (;;) {
         T old = DSM_NAME(value)(seen);
         BITS next = (BITS) DSM_NAME(bits)(DSM_NAME(combine)(op, old, v));
-        if ((op == DSM_MIN || op == DSM_MAX) && next == seen) return old;
+        if (lazy && next == seen) return old;
         if (__atomic_compare_exchange_n((BITS *) p, &seen, next, 1, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) return old;
     }
 }
 
-static inline __attribute__((always_inline)) T DSM_NAME(atomic)(int op, T *p, T v) {
+static inline __attribute__((always_inline)) T DSM_NAME(change)(int op, T *p, T v, int lazy) {
 #if CLASS == DSM_INTEGER
     switch (op) {
     case DSM_ADD: return __atomic_fetch_add(p, v, __ATOMIC_SEQ_CST);
@@ -71,14 +71,18 @@ static inline __attribute__((always_inline)) T DSM_NAME(atomic)(int op, T *p, T 
 #endif
     if (op == DSM_SWAP)
         return DSM_NAME(value)(__atomic_exchange_n((BITS *) p, (BITS) DSM_NAME(bits)(v), __ATOMIC_SEQ_CST));
-    return DSM_NAME(loop)(op, p, v);
+    return DSM_NAME(loop)(op, p, v, lazy);
+}
+
+static inline __attribute__((always_inline)) void DSM_NAME(atomic)(int op, T *p, T v) {
+    DSM_NAME(change)(op, p, v, op == DSM_MIN || op == DSM_MAX);
 }
 
 static uint64_t DSM_NAME(fetch)(int op, void *p, uint64_t bits) {
     T v = DSM_NAME(value)(bits);
-#define DSM_CASE(op) case op: return DSM_NAME(bits)(DSM_NAME(atomic)(op, (T *) p, v));
+#define DSM_CASE(op) case op: return DSM_NAME(bits)(DSM_NAME(change)(op, (T *) p, v, 0));
     switch (op) { DSM_EACH_OP(DSM_CASE) }
-    return DSM_NAME(bits)(DSM_NAME(atomic)(DSM_SWAP, (T *) p, v));
+    return DSM_NAME(bits)(DSM_NAME(change)(DSM_SWAP, (T *) p, v, 0));
 #undef DSM_CASE
 }
 
@@ -155,9 +159,8 @@ static inline __attribute__((always_inline)) void DSM_NAME(update_rows)(int op, 
 
 /* Rows are looked at first, all of them, so that a wrong one changes nothing. */
 static inline __attribute__((always_inline)) ptrdiff_t DSM_NAME(update_each)(int op, const dsm_updates *u) {
-    if (u->index)
-        for (ptrdiff_t i = 0; i < u->count; i++)
-            if (!dsm_has_row(u, dsm_row(u, i))) return i;
+    ptrdiff_t bad = dsm_find_bad_row(u);
+    if (bad >= 0) return bad;
     if (u->columns == 1)
         DSM_NAME(update_elements)(op, u);
     else
@@ -217,7 +220,7 @@ DSM_NAME(merge)(int op, const dsm_updates *u, const T *own, ptrdiff_t from, ptrd
 
 static ptrdiff_t DSM_NAME(update)(int op, const dsm_updates *u, void *own, ptrdiff_t start) {
     ptrdiff_t bad = -1;
-    if (u->count == 0 || u->columns == 0) return bad;
+    if (u->count == 0 || u->columns == 0) return dsm_find_bad_row(u);
 #define DSM_CASE(op)                                                   \
     case op:                                                           \
         if (!own) return DSM_NAME(update_each)(op, u);                 \

@@ -42,10 +42,15 @@ cdef dict OPS = {"add": DSM_ADD, "mul": DSM_MUL, "min": DSM_MIN, "max": DSM_MAX,
 cdef int[11] SIZES = [1, 1, 2, 4, 8, 1, 2, 4, 8, 4, 8]      # bytes of each kind
 
 
+cdef enum:
+    MAX_AXES = 64
+
+
 cdef struct Element:
     char *place
-    int kind
+    int kind, axes
     Py_ssize_t stripe
+    Py_ssize_t[MAX_AXES] index
 
 
 cdef inline int kind_of(cnp.ndarray array) except -1:
@@ -93,40 +98,53 @@ cdef inline Rows rows_of_array(object array):
     return <Rows?> rows_of(array)
 
 
+def locks_of(array):
+    """Return the lock words of an array, the same for all views and mappings; TypeError for a private copy."""
+    return rows_of_array(array).locks
+
+
 cdef int refuse_index(object array, object index) except -1:
     axes = array.ndim
     wanted = "an int" if axes == 1 else f"a tuple of {axes} ints"
     raise TypeError(f"an element of array {array.name!r} of shape {array.shape} is named by {wanted}, not {index!r}")
 
 
-cdef inline Py_ssize_t offset_of(cnp.ndarray array, int axis, object index) except? -1:
-    if not PyLong_CheckExact(index) and not is_row(index):
-        refuse_index(array, index)
-    cdef Py_ssize_t place = PyNumber_AsSsize_t(index, IndexError)
-    cdef Py_ssize_t count = cnp.PyArray_DIM(array, axis)
-    if place < 0:
-        place += count
-    if place < 0 or place >= count:
-        raise IndexError(f"index {index} is out of range for axis {axis} of array {array.name!r} with {count} elements")
-    return place * cnp.PyArray_STRIDE(array, axis)
-
-
-cdef inline int find_element(Element *element, Rows rows, cnp.ndarray array, object index) except -1:
-    """Find out where an element is and what it is."""
+cdef inline int read_index(Element *element, cnp.ndarray array, object index) except -1:
+    """Read which element is meant; an __index__ may run, and do what it likes with the array."""
     cdef int axis
-    element.kind = kind_of(array)
-    element.place = <char *> cnp.PyArray_DATA(array)
-    if PyLong_CheckExact(index) and cnp.PyArray_NDIM(array) == 1:
-        element.place += offset_of(array, 0, index)
-    elif isinstance(index, tuple):
-        if len(<tuple> index) != cnp.PyArray_NDIM(array):
-            refuse_index(array, index)
-        for axis in range(cnp.PyArray_NDIM(array)):
-            element.place += offset_of(array, axis, (<tuple> index)[axis])
-    elif cnp.PyArray_NDIM(array) == 1:
-        element.place += offset_of(array, 0, index)
+    element.axes = 0
+    if PyLong_CheckExact(index) or is_row(index):
+        element.axes = 1
+        element.index[0] = PyNumber_AsSsize_t(index, IndexError)
+    elif type(index) is tuple and len(<tuple> index) <= MAX_AXES:
+        element.axes = len(<tuple> index)
+        for axis in range(element.axes):
+            if not PyLong_CheckExact((<tuple> index)[axis]) and not is_row((<tuple> index)[axis]):
+                refuse_index(array, index)
+            element.index[axis] = PyNumber_AsSsize_t((<tuple> index)[axis], IndexError)
     else:
         refuse_index(array, index)
+    if element.axes != cnp.PyArray_NDIM(array):
+        refuse_index(array, index)
+    return 0
+
+
+cdef inline int find_element(Element *element, Rows rows, cnp.ndarray array) except -1:
+    """Find out where an element is; no Python runs in between."""
+    cdef int axis
+    cdef Py_ssize_t place, count
+    if element.axes != cnp.PyArray_NDIM(array) or element.kind != kind_of(array):
+        raise RuntimeError(f"array {array.name!r} got another shape or dtype while its index or value was read")
+    element.place = <char *> cnp.PyArray_DATA(array)
+    for axis in range(element.axes):
+        place, count = element.index[axis], cnp.PyArray_DIM(array, axis)
+        if place < 0:
+            place += count
+        if place < 0 or place >= count:
+            raise IndexError(
+                f"index {element.index[axis]} is out of range for axis {axis} of array {array.name!r} with {count} elements"
+            )
+        element.place += place * cnp.PyArray_STRIDE(array, axis)
     check_alignment(array, element.kind, <uintptr_t> element.place)
     if rows.stripe_shift >= 0:
         element.stripe = (element.place - rows.home) >> rows.stripe_shift
@@ -141,8 +159,8 @@ def refuse_readonly(array):
     raise ValueError(f"array {array.name!r} is read-only here{guarded}")
 
 
-cdef inline int find_writable(Element *element, Rows rows, cnp.ndarray array, object index) except -1:
-    find_element(element, rows, array, index)
+cdef inline int find_writable(Element *element, Rows rows, cnp.ndarray array) except -1:
+    find_element(element, rows, array)
     if not cnp.PyArray_ISWRITEABLE(array):
         refuse_readonly(array)
     return 0
@@ -175,12 +193,16 @@ cdef uint64_t bits_of_value(int kind, cnp.ndarray array, object value) except? 0
     width = 8 * SIZES[kind]
     if kind <= DSM_I8:
         signed = PyLong_AsLongLongAndOverflow(value, &overflow)
-        if overflow or width < 64 and (signed >> (width - 1)) not in (0, -1):
-            raise OverflowError(f"{value} does not fit array {array.name!r} of dtype {array.dtype}")
-        return <uint64_t> signed
-    if value < 0 or value >> width:
-        raise OverflowError(f"{value} does not fit array {array.name!r} of dtype {array.dtype}")
-    return PyLong_AsUnsignedLongLong(value)
+        if not overflow and (width == 64 or -1 <= signed >> (width - 1) <= 0):
+            return <uint64_t> signed
+    else:
+        try:
+            unsigned = PyLong_AsUnsignedLongLong(value)
+            if width == 64 or not unsigned >> width:
+                return unsigned
+        except OverflowError:
+            pass
+    raise OverflowError(f"{value} does not fit array {array.name!r} of dtype {array.dtype}")
 
 
 cdef inline object value_of_bits(int kind, uint64_t bits):
@@ -209,16 +231,19 @@ cdef inline int wake_watchers(StripeLocks locks, Py_ssize_t stripe) except -1:
 cdef object fetch(cnp.ndarray array, object index, object value, int op):
     cdef Rows rows = rows_of_array(array)
     cdef Element element
-    cdef uint64_t before
-    find_writable(&element, rows, array, index)
+    cdef uint64_t bits
+    element.kind = kind_of(array)
     if op == DSM_ADD:
         if element.kind == DSM_B1:
             raise TypeError(f"array {array.name!r} of dtype bool has nothing to add: fetch_or sets an element")
     elif DSM_AND <= op <= DSM_XOR and element.kind >= DSM_F4:
         raise TypeError(f"array {array.name!r} of dtype {array.dtype} has no bits to combine: its elements are floats")
-    before = dsm_fetch(element.kind, op, element.place, bits_of_value(element.kind, array, value))
+    read_index(&element, array, index)
+    bits = bits_of_value(element.kind, array, value)
+    find_writable(&element, rows, array)
+    bits = dsm_fetch(element.kind, op, element.place, bits)
     wake_watchers(rows.locks, element.stripe)
-    return value_of_bits(element.kind, before)
+    return value_of_bits(element.kind, bits)
 
 
 def fetch_add(self, index, value):
@@ -320,11 +345,13 @@ def compare_and_swap(self, index, expected, new):
     """
     cdef Rows rows = rows_of_array(self)
     cdef Element element
-    cdef uint64_t wanted
+    cdef uint64_t wanted, bits
     cdef bint swapped
-    find_writable(&element, rows, self, index)
-    wanted = bits_of_value(element.kind, self, expected)
-    swapped = dsm_element_cas(element.kind, element.place, wanted, bits_of_value(element.kind, self, new))
+    element.kind = kind_of(self)
+    read_index(&element, self, index)
+    wanted, bits = bits_of_value(element.kind, self, expected), bits_of_value(element.kind, self, new)
+    find_writable(&element, rows, self)
+    swapped = dsm_element_cas(element.kind, element.place, wanted, bits)
     if swapped:
         wake_watchers(rows.locks, element.stripe)
     return swapped
@@ -337,7 +364,9 @@ def load_acquire(self, index):
     """
     cdef Rows rows = rows_of_array(self)
     cdef Element element
-    find_element(&element, rows, self, index)
+    element.kind = kind_of(self)
+    read_index(&element, self, index)
+    find_element(&element, rows, self)
     return value_of_bits(element.kind, dsm_element_load(element.kind, element.place))
 
 

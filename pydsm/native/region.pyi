@@ -38,6 +38,7 @@ def store_release(self: Any, index: int | tuple[int, ...], value: complex) -> No
 def wait_until(
     self: Any, index: int | tuple[int, ...], op: str, value: complex, timeout: float | None = None
 ) -> Any: ...
+def locks_of(array: Any) -> StripeLocks: ...
 def refuse_readonly(array: Any) -> NoReturn: ...
 def update_elements(
     array: NDArray[Any],
@@ -45,6 +46,7 @@ def update_elements(
     first: int,
     step: int,
     count: int,
+    columns: int,
     offsets: NDArray[np.intp] | None,
     values: NDArray[Any],
     value_stride: int,

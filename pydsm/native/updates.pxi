@@ -4,7 +4,7 @@ from libc.stdlib cimport free
 from posix.unistd cimport getpid
 
 def update_elements(cnp.ndarray array not None, index, Py_ssize_t first, Py_ssize_t step, Py_ssize_t count,
-                    cnp.ndarray offsets, cnp.ndarray values not None, Py_ssize_t value_stride,
+                    Py_ssize_t columns, cnp.ndarray offsets, cnp.ndarray values not None, Py_ssize_t value_stride,
                     cnp.ndarray value_offsets, str op not None, bint merge):
     """Do many atomic updates, with the interpreter lock released; for `pydsm.accumulate`.
 
@@ -13,6 +13,8 @@ def update_elements(cnp.ndarray array not None, index, Py_ssize_t first, Py_ssiz
     array : GlobalArray
     index : ndarray of intp, contiguous, or None
         The rows; else ``first + i * step`` for i below `count`.
+    columns : int
+        Elements of a row.
     offsets, value_offsets : ndarray of intp, or None
         Bytes from the beginning of a row, and of an update's values, to each element.
     values : ndarray
@@ -37,12 +39,22 @@ def update_elements(cnp.ndarray array not None, index, Py_ssize_t first, Py_ssiz
     cdef Py_ssize_t bad, start, stripe, size
     cdef void *own = NULL
     for axis in range(cnp.PyArray_NDIM(array)):
-        places |= <uintptr_t> cnp.PyArray_STRIDE(array, axis)
+        if cnp.PyArray_DIM(array, axis) > 1:
+            places |= <uintptr_t> cnp.PyArray_STRIDE(array, axis)
     check_alignment(array, kind, places)
     updates.base, updates.stride, updates.rows = <char *> cnp.PyArray_DATA(array), rows.stride, rows.count
     updates.index = NULL if index is None else <Py_ssize_t *> cnp.PyArray_DATA(<cnp.ndarray> index)
     updates.first, updates.step, updates.count = first, step, count
-    updates.columns = cnp.PyArray_SIZE(array) // max(1, rows.count)
+    updates.columns = columns
+    if (
+        columns != cnp.PyArray_SIZE(array) // max(1, rows.count) and rows.count
+        or cnp.PyArray_TYPE(values) != cnp.PyArray_TYPE(array)
+        or kind >= DSM_F4 and DSM_AND <= number <= DSM_XOR
+        or kind == DSM_B1 and (number == DSM_ADD or number == DSM_MUL)
+    ):
+        raise RuntimeError(f"array {array.name!r} got another shape or dtype while its values were read")
+    if not cnp.PyArray_ISWRITEABLE(array):
+        refuse_readonly(array)
     updates.offset = NULL if offsets is None else <Py_ssize_t *> cnp.PyArray_DATA(offsets)
     updates.value, updates.value_stride = <char *> cnp.PyArray_DATA(values), value_stride
     updates.value_offset = NULL if value_offsets is None else <Py_ssize_t *> cnp.PyArray_DATA(value_offsets)

@@ -18,7 +18,7 @@ cdef class Watch:
     cdef Rows rows
     cdef Element element
     cdef uint64_t value
-    cdef int wanted
+    cdef int wanted, entered       # 0 no, 1 yes, 2: it was in the lot before
     cdef readonly str relation
     cdef readonly object index, goal
 
@@ -34,13 +34,16 @@ cdef class Watch:
         """Put this thread into the lot of the element's stripe."""
         cdef StripeLocks locks = self.rows.locks
         cdef uint64_t me = locks.identity()
-        dsm_or(locks.lot(self.element.stripe) + ((me - 1) >> 6), dsm_bit(me))
+        cdef uint64_t before = dsm_or(locks.lot(self.element.stripe) + ((me - 1) >> 6), dsm_bit(me))
+        if self.entered == 0:
+            self.entered = 2 if before & dsm_bit(me) else 1
 
     def leave_lot(self):
-        """Take this thread out of it."""
+        """Take this thread out of it, unless a wait that this one is in the middle of put it there."""
         cdef StripeLocks locks = self.rows.locks
         cdef uint64_t me = locks.identity()
-        dsm_and(locks.lot(self.element.stripe) + ((me - 1) >> 6), ~dsm_bit(me))
+        if self.entered == 1:
+            dsm_and(locks.lot(self.element.stripe) + ((me - 1) >> 6), ~dsm_bit(me))
 
     @property
     def stripe(self):
@@ -95,12 +98,14 @@ def wait_until(self, index, op, value, timeout=None):
         error = ValueError if isinstance(op, str) else TypeError
         raise error(f"op is one of {', '.join(map(repr, RELATIONS))}, not {op!r}")
     watch.rows = rows_of_array(self)
-    find_element(&watch.element, watch.rows, self, index)
+    watch.element.kind = kind_of(self)
+    read_index(&watch.element, self, index)
     watch.value = bits_of_value(watch.element.kind, self, value)
     watch.wanted, watch.relation = RELATIONS[op], op
     watch.array, watch.index, watch.goal = self, index, value
     cdef StripeLocks locks = watch.rows.locks
     deadline = locks.policy.deadline(timeout)
+    find_element(&watch.element, watch.rows, self)
     found = watch.holds()
     for turn in range(locks.spins):
         if found is not None:
@@ -118,6 +123,6 @@ cdef object wait_asleep(StripeLocks locks, Watch watch, object deadline):
     try:
         return locks.policy.watch(watch, deadline, nested)
     finally:
-        if incarnation == dsm_incarnation:           # else forked by a signal handler: all this is the parent's
+        if incarnation == dsm_incarnation:           # else forked by a signal handler: that count is the parent's
             dsm_self.waits -= 1
-            watch.leave_lot()
+        watch.leave_lot()

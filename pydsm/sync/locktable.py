@@ -182,7 +182,8 @@ class LockTable(LockWords):
             if slots.get(slot, Slot.WAIT) and slots.get(slot, Slot.TARGET) == target
         ]
         watching = [slot for slot in waiters if slots.get(slot, Slot.KIND) == ELEMENT]
-        self.namespace.parking.wake_all(sum(1 << slot for slot in watching))
+        for slot in watching:
+            watch.wake_or_withdraw(self.namespace, locks, stripe, slot)
         waiters = [slot for slot in waiters if slot not in watching]
         holder = locks.holder(stripe)
         if Participant.of_abandoned(holder):

@@ -73,7 +73,7 @@ class Parking:
     def wake(self, slot: int) -> None:
         """Wake the thread in a slot, unless that is under way already."""
         if self._words.exchange(slot_word(slot, Slot.PERMIT), 1) == 0:
-            with contextlib.suppress(OSError):  # nobody has slept there yet; or the sleep ends by itself
+            with contextlib.suppress(OSError, MemoryError):  # nobody has slept there yet; or the sleep ends by itself
                 self.semaphore(slot, create=False).post()
 
     def wake_all(self, bits: int) -> None:

@@ -102,7 +102,7 @@ class SlotTable:
 
     def vacate(self, slot: int) -> None:
         """Make the slot free."""
-        self.end_wait(slot)
+        self.set(slot, Slot.WAIT, 0)
         self.set(slot, Slot.PID, 0)
         self.set(slot, Slot.STATE, 0)
 
@@ -153,6 +153,8 @@ class SlotTable:
 
     def end_wait(self, slot: int, outer: tuple[int, int] | None = None) -> None:
         """Publish that it goes on, with the wait that this one was in the middle of if there is one."""
+        if self.get(slot, Slot.PID) >> 32 != os.getpid():
+            return  # a signal's handler forked in the middle of the wait: the slot is the parent's
         self.set(slot, Slot.WAIT, 0)
         if outer is not None:
             self.begin_wait(slot, *outer)

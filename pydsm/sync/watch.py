@@ -9,6 +9,7 @@ As everywhere, a wake-up that died with whoever carried it costs a delay, never 
 from __future__ import annotations
 
 import math
+import os
 import time
 import warnings
 from typing import TYPE_CHECKING, Any, Final
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from pydsm.native import StripeLocks, Watch
     from pydsm.sync.namespace import Namespace
 
-__all__ = ["wake_watchers", "watch"]
+__all__ = ["wake_or_withdraw", "wake_watchers", "watch"]
 
 _FIRST_PARK: Final = 0.02
 _LAST_PARK: Final = 0.1
@@ -35,11 +36,15 @@ def watch(namespace: Namespace, array_id: int, watched: Watch, deadline: float |
     ------
     WaitTimeoutError
     """
-    slots, slot = namespace.slots, namespace.join() - 1
+    slots, slot, pid = namespace.slots, namespace.join() - 1, os.getpid()
     pause, alone_at = _FIRST_PARK, time.monotonic() + _ALONE_SECONDS
     outer = slots.begin_wait(slot, ELEMENT, array_id << 32 | watched.stripe, nested=nested)
     try:
         while True:
+            if os.getpid() != pid:
+                raise RuntimeError(
+                    f"{watched!r} cannot be waited for: this process was forked in the middle of the wait"
+                )
             watched.enter_lot()  # each time: a wait of a signal handler's may have left it
             namespace.parking.clear_permit(slot)
             found = watched.holds()
@@ -68,12 +73,18 @@ def wake_watchers(namespace: Namespace, array_id: int, locks: StripeLocks, strip
     if namespace.closed:
         return
     lots = range(min(locks.stripes, locks.lots)) if stripe is None else (stripe,)
-    waiting = 0
     for lot in lots:
-        waiting |= locks.waiters(lot)
-    for slot in bits_of(waiting & ALL_SLOTS):
-        if waits_for_element(namespace.slots, slot, array_id, stripe):
-            namespace.parking.wake(slot)
+        for slot in bits_of(locks.waiters(lot) & ALL_SLOTS):
+            if waits_for_element(namespace.slots, slot, array_id, stripe):
+                wake_or_withdraw(namespace, locks, lot, slot)
+
+
+def wake_or_withdraw(namespace: Namespace, locks: StripeLocks, stripe: int, slot: int) -> None:
+    """Wake a thread that waits in a stripe's lot, or take it out of there if it died in its sleep."""
+    if namespace.is_alive(slot):
+        namespace.parking.wake(slot)
+    else:
+        locks.withdraw(stripe, slot + 1)
 
 
 def waits_for_element(slots: SlotTable, slot: int, array_id: int, stripe: int | None) -> bool:
