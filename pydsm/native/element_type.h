@@ -123,21 +123,22 @@ static inline __attribute__((always_inline)) void DSM_NAME(update_elements)(int 
     const dsm_updates u = *given; /* a copy: what is written below is none of it */
     struct { T *place; T value; } waiting[DSM_WAITING];
     const T same = *(const T *) u.value;
+    const char *value = u.value;
     ptrdiff_t i, at;
     for (at = 0; at < DSM_WAITING; at++) waiting[at].place = NULL;
-    for (i = 0; i < u.count; i++) {
-        ptrdiff_t row = dsm_row(&u, i);
+    for (i = 0; i < u.count; i++, value += u.value_stride) {
+        const ptrdiff_t row = dsm_row(&u, i);
         if (!dsm_has_row(&u, row)) continue; /* changed meanwhile: left out */
         T *place = (T *) (u.base + row * u.stride);
-        T value = u.value_stride ? *(const T *) (u.value + i * u.value_stride) : same;
+        const T v = u.value_stride ? *(const T *) value : same;
         at = row % DSM_WAITING;
         if (waiting[at].place == place) {
-            waiting[at].value = DSM_NAME(combine)(op, waiting[at].value, value);
+            waiting[at].value = DSM_NAME(combine)(op, waiting[at].value, v);
             continue;
         }
         if (waiting[at].place) DSM_NAME(atomic)(op, waiting[at].place, waiting[at].value);
         waiting[at].place = place;
-        waiting[at].value = value;
+        waiting[at].value = v;
         dsm_will_write(place);
     }
     for (at = 0; at < DSM_WAITING; at++)
@@ -168,29 +169,47 @@ static inline __attribute__((always_inline)) ptrdiff_t DSM_NAME(update_each)(int
     return -1;
 }
 
-/* Combine all updates in `own`, which is nobody else's. */
+/* Combine updates of rows that are one element in `own`.  Everything is in variables of its
+ * own, or the compiler would have to think that `own[row] = ...` changes it. */
 static inline __attribute__((always_inline)) ptrdiff_t
-DSM_NAME(combine_privately)(int op, const dsm_updates *given, T *own) {
-    const dsm_updates copy = *given, *u = &copy; /* what is written below is none of it */
-    const T nothing = DSM_NAME(identity)(op), same = *(const T *) u->value;
-    ptrdiff_t i, j, row;
-    for (i = 0; i < u->rows * u->columns; i++) own[i] = nothing;
-    for (i = 0; i < u->count; i++) {
-        const char *value = u->value + i * u->value_stride;
-        row = dsm_row(u, i);
-        if (!dsm_has_row(u, row)) return i;
-        if (u->columns == 1) {
-            own[row] = DSM_NAME(combine)(op, own[row], u->value_stride ? *(const T *) value : same);
-            continue;
-        }
-        T *mine = own + row * u->columns;
-        if (u->value_offset)
-            for (j = 0; j < u->columns; j++)
-                mine[j] = DSM_NAME(combine)(op, mine[j], *(const T *) (value + u->value_offset[j]));
-        else
-            for (j = 0; j < u->columns; j++) mine[j] = DSM_NAME(combine)(op, mine[j], ((const T *) value)[j]);
+DSM_NAME(combine_elements)(int op, const dsm_updates *u, T *restrict own) {
+    const volatile ptrdiff_t *index = u->index; /* read once: another thread may change it */
+    const ptrdiff_t rows = u->rows, count = u->count, stride = u->value_stride;
+    const char *value = u->value;
+    const T same = *(const T *) value;
+    for (ptrdiff_t i = 0; i < count; i++) {
+        ptrdiff_t row = index[i];
+        row += row < 0 ? rows : 0;
+        if ((size_t) row >= (size_t) rows) return i;
+        own[row] = DSM_NAME(combine)(op, own[row], stride ? *(const T *) value : same);
+        value += stride;
     }
     return -1;
+}
+
+/* The same for rows of several elements. */
+static inline __attribute__((always_inline)) ptrdiff_t
+DSM_NAME(combine_rows)(int op, const dsm_updates *u, T *restrict own) {
+    const ptrdiff_t *offset = u->value_offset, columns = u->columns;
+    for (ptrdiff_t i = 0, j; i < u->count; i++) {
+        const char *value = u->value + i * u->value_stride;
+        ptrdiff_t row = dsm_row(u, i);
+        if (!dsm_has_row(u, row)) return i;
+        T *mine = own + row * columns;
+        if (offset)
+            for (j = 0; j < columns; j++) mine[j] = DSM_NAME(combine)(op, mine[j], *(const T *) (value + offset[j]));
+        else
+            for (j = 0; j < columns; j++) mine[j] = DSM_NAME(combine)(op, mine[j], ((const T *) value)[j]);
+    }
+    return -1;
+}
+
+/* Combine all updates in `own`, which is nobody else's. */
+static inline __attribute__((always_inline)) ptrdiff_t
+DSM_NAME(combine_privately)(int op, const dsm_updates *u, T *own) {
+    const T nothing = DSM_NAME(identity)(op);
+    for (ptrdiff_t i = 0; i < u->rows * u->columns; i++) own[i] = nothing;
+    return u->columns == 1 ? DSM_NAME(combine_elements)(op, u, own) : DSM_NAME(combine_rows)(op, u, own);
 }
 
 /* Update each element that something was combined for, from row `from` to row `to`. */
