@@ -34,7 +34,7 @@ GROUPS = {
     "fairness": 100,
     "barriers": 40,
     "runs": 15,
-    "segments": 60,
+    "segments": 150,
     "ndarray": 25,
     "originals": 120,
     "scaling": 60,

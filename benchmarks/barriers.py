@@ -1,9 +1,8 @@
 """A barrier, met over and over, beside multiprocessing's and beside what the kernel can do.
 
 The limit is a barrier in C on a bare futex, between processes that nothing ever happens to
-(`futex.c`): once as plain as it can be, and once with a way of not sleeping yet: spinning, as
-pydsm does where every worker has a cpu, or giving up the cpu, which is fast until somebody
-else wants it.
+(`futex.c`): as plain as it can be and, where every worker has a cpu, spinning first as pydsm
+does.
 """
 
 from __future__ import annotations
@@ -59,10 +58,10 @@ def _theirs(team: Team) -> Run:
 def _limits(futex: Futex | None, size: int) -> Mapping[str, Run]:
     if futex is None:
         return {}
-    crowded = size > available_cpus()
-    patient = {"yields": 16} if crowded else {"spins": 1000}
-    how = "yielding" if crowded else "spinning"
-    return {"futex in C": futex.barrier(size), f"futex in C, {how} first": futex.barrier(size, **patient)}
+    plain = {"futex in C": futex.barrier(size)}
+    return (
+        plain if size > available_cpus() else {**plain, "futex in C, spinning first": futex.barrier(size, spins=1000)}
+    )
 
 
 def _pingpong(futex: Futex, settings: Settings) -> Table:

@@ -1,16 +1,15 @@
 /* What the kernel can do: a barrier and a ping-pong of forked processes on a bare futex.
  *
- *     futex barrier SIZE COUNT SPINS YIELDS      COUNT barriers of SIZE processes
- *     futex pingpong COUNT                       COUNT times there and back, two processes
+ *     futex barrier SIZE COUNT SPINS      COUNT barriers of SIZE processes
+ *     futex pingpong COUNT                COUNT times there and back, two processes
  *
  * Prints the seconds from the first to begin to the last to end.  The barrier counts: the
- * last one steps the phase and wakes all; the others look SPINS times, give up their cpu
- * YIELDS times, and then sleep.  It survives nothing: no death, no signal, no time-out.
+ * last one steps the phase and wakes all; the others look SPINS times, and then sleep.
+ * It survives nothing: no death, no signal, no time-out.
  */
 #define _GNU_SOURCE
 #include <limits.h>
 #include <linux/futex.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -33,7 +32,7 @@ static struct {
     int64_t began[MOST], ended[MOST];
 } *shared;
 static uint32_t size;
-static int spins, yields;
+static int spins;
 
 static uint32_t load(const uint32_t *word) { return __atomic_load_n(word, __ATOMIC_SEQ_CST); }
 
@@ -56,10 +55,6 @@ static void barrier(void) {
 #if defined(__x86_64__)
         __builtin_ia32_pause();
 #endif
-    }
-    for (int turn = 0; turn < yields; turn++) {
-        if (load(&shared->phase) != phase) return;
-        sched_yield();
     }
     __atomic_store_n(&shared->sleepers, 1, __ATOMIC_SEQ_CST);
     sleep_while(&shared->phase, phase);
@@ -112,8 +107,8 @@ static double run(void (*loop)(uint32_t, int), int count) {
 int main(int argc, char **argv) {
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (shared == MAP_FAILED) return 1;
-    if (argc == 6 && strcmp(argv[1], "barrier") == 0) {
-        size = atoi(argv[2]), spins = atoi(argv[4]), yields = atoi(argv[5]);
+    if (argc == 5 && strcmp(argv[1], "barrier") == 0) {
+        size = atoi(argv[2]), spins = atoi(argv[4]);
         if (size < 1 || size > MOST) return 2;
         printf("%.9f\n", run(meet, atoi(argv[3])));
     } else if (argc == 3 && strcmp(argv[1], "pingpong") == 0) {

@@ -38,9 +38,9 @@ class Futex:
             subprocess.run([compiler, "-O2", "-o", program, str(_SOURCE)], check=True)
             yield cls(program)
 
-    def barrier(self, size: int, *, spins: int = 0, yields: int = 0) -> Run:
-        """Return the run of a barrier of processes that look and yield so often before they sleep."""
-        return lambda count: self._seconds("barrier", size, count, spins, yields)
+    def barrier(self, size: int, *, spins: int = 0) -> Run:
+        """Return the run of a barrier of processes that look so often before they sleep."""
+        return lambda count: self._seconds("barrier", size, count, spins)
 
     def pingpong(self) -> Run:
         """Return the run of a ping-pong of two processes, there and back."""
