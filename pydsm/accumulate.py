@@ -4,9 +4,10 @@ There are two ways, and both are atomic element by element.  *Each*: an atomic o
 every update, some 8 ns apiece, through a table of a few hundred elements in which updates
 of the same hot element are combined before they go out.  *Merged*: all updates are combined in
 private memory as large as the array, where one costs 1 to 2 ns and nobody meets anybody,
-and then every touched element is updated once.  Filling and reading that memory pays as soon as
-there are as many updates as rows, or twice as many where it is too large for the cache
-(measured with 16 thousand to 10 million rows; benchmarks/accumulate.py).
+and then every touched element is updated once, in the order of memory, so that workers who
+meet there hand each other whole cache lines.  Filling and reading that memory pays as soon as there
+are as many updates as rows; where it is too large for the cache, one worker alone loses a little
+and workers who meet win (measured with 16 thousand to 10 million rows; benchmarks/accumulate.py).
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["accumulate"]
 
-_CACHE: Final = 1 << 21
 _LARGE: Final = 1 << 28  # bytes: more private memory is not taken for a call
 
 
@@ -95,7 +95,7 @@ def accumulate(self: Any, rows: RowKey, values: ArrayLike, op: str = "add") -> N
         spread.strides[0],
         _offsets(spread),
         op,
-        which.index is not None and self.nbytes <= _LARGE and which.count >= _updates_to_merge(self),
+        which.index is not None and self.nbytes <= _LARGE and which.count >= len(self),
     )
     if bad >= 0:
         assert which.index is not None
@@ -169,11 +169,6 @@ def _check(array: Any, op: str) -> None:
         raise TypeError(f"array {array.name!r} of dtype bool has no {op!r}: it has 'and', 'or', 'xor', 'min' and 'max'")
     if kind == "f" and op in ("and", "or", "xor"):
         raise TypeError(f"array {array.name!r} of dtype {array.dtype} has no {op!r}: its elements are floats")
-
-
-def _updates_to_merge(array: Any) -> int:
-    """Return from how many updates on merging pays."""
-    return len(array) * (1 if array.nbytes <= _CACHE else 2)
 
 
 def _is_of(other: Any, array: Any) -> bool:

@@ -86,7 +86,7 @@ def test_it_is_the_ufuncs_at_for_every_key_view_dtype_and_operation(data: st.Dat
 def test_both_ways_give_the_same(code: str, merged: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(7)
     rows = random.integers(-300, 300, 200 if not merged else 2000)
-    monkeypatch.setattr(accumulate, "_CACHE", 1 << 40 if merged else 0)
+    monkeypatch.setattr(accumulate, "_LARGE", 1 << 40 if merged else 0)
     for op in ops_of(code):
         for shape in [(300,), (300, 4)]:
             with pydsm.Team(1) as team:
