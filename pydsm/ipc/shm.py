@@ -19,7 +19,6 @@ import resource
 import stat
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import PurePosixPath
 from typing import Final, TypedDict
 
 from pydsm.errors import NoRoomError, SegmentError
@@ -138,6 +137,14 @@ def _free() -> int:
     return max(0, min(rooms))
 
 
+def _upwards(path: str) -> Iterator[str]:
+    """Yield a folder and those it is in; `pathlib` would do, and takes longer to import than all of this module."""
+    yield path
+    while path not in ("", "/"):
+        path = os.path.dirname(path)
+        yield path
+
+
 def _head_rooms(enough: int) -> Iterator[int]:
     """Yield what the memory cgroup of this process, and each one above it, has left."""
     for line in _read("/proc/self/cgroup").splitlines():
@@ -145,7 +152,7 @@ def _head_rooms(enough: int) -> Iterator[int]:
         if controllers in _CGROUPS:
             root, limit, used, cache = _CGROUPS[controllers]
             # A container shows its own cgroup at the root, whatever the path.
-            for folder in (path, *map(str, PurePosixPath(path).parents)):
+            for folder in _upwards(path):
                 with contextlib.suppress(OSError, ValueError):  # "max", no limit, is a ValueError
                     allowed = int(_read(f"{root}{folder}/{limit}"))
                     if allowed < _MEMORY:  # else there is none; and to count what is used is slow
