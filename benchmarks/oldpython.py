@@ -54,7 +54,7 @@ def environment_of(python: str) -> dict[str, str]:
 def versions(python: str) -> dict[str, str]:
     """Return what an interpreter has."""
     asked = subprocess.run(
-        [python, "-c", _ASK], capture_output=True, text=True, check=False, env=environment_of(python)
+        [python, "-I", "-c", _ASK], capture_output=True, text=True, check=False, env=environment_of(python)
     )
     if asked.returncode:
         raise NoOldPythonError(f"{python} has no py-dsm: {asked.stderr.strip().splitlines()[-1]}")
