@@ -431,3 +431,25 @@ def test_a_region_may_be_left_after_the_end_of_its_team() -> None:
             region.__exit__(None, None, None)
         assert [words.holder(stripe) for words in locks for stripe in range(words.stripes)] == [0] * 5
         assert held() == 0
+
+
+@pytest.mark.parametrize("workers", [2, 4, 8])
+def test_no_wake_up_is_lost_where_all_want_the_same_rows(workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sleeps that end by themselves only after the test's time is over hide nothing."""
+    monkeypatch.setattr(locktable, "_FIRST_PARK", 300.0)
+    monkeypatch.setattr(locktable, "_LAST_PARK", 300.0)
+
+    def program(worker: pydsm.Worker) -> int:
+        A, mine = worker["A"], 0
+        for turn in range(3000):
+            row = (turn + worker.rank) % 3
+            shared = turn % 5 == worker.rank % 5
+            with A.locked(row if turn % 7 else None, shared=shared):
+                if not shared:
+                    A[row] += 1
+                    mine += 1
+        return mine
+
+    with pydsm.Team(workers) as team:
+        A = team.array("A", 3, int)
+        assert sum(team.run(program)) == A.sum()
