@@ -16,8 +16,9 @@ from pydsm.array import GlobalArray
 from pydsm.errors import UnknownNameError
 from pydsm.handles import attach
 from pydsm.ipc.child import StartMethod
+from pydsm.options import OnDeath
 from pydsm.sync.lock import Lock
-from pydsm.team import OnDeath, Team
+from pydsm.team import Team
 from pydsm.worker import Worker, current_worker, share_of
 
 if TYPE_CHECKING:

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import operator
 import os
-import pickle
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 from pydsm import schedule
 from pydsm.array import GlobalArray, rows_of
 from pydsm.core import names
-from pydsm.core.layout import MAX_SLOTS, Slot
+from pydsm.core.layout import Slot
 from pydsm.errors import NameExistsError
 from pydsm.handles import Access, create_in, unlink_in
 from pydsm.interrupt import DeferredSignals
 from pydsm.ipc.blas import find_pools
-from pydsm.ipc.child import START_METHODS, StartMethod, start_child
-from pydsm.ipc.cpus import available_cpus
+from pydsm.ipc.child import StartMethod, start_child
 from pydsm.native import StripeLocks, held
+from pydsm.options import OnDeath, check_options, check_picklable, exact_seed, exact_size
 from pydsm.schedule import Chunk
 from pydsm.supervise import Supervisor
 from pydsm.sync.barrier import Barrier
@@ -34,12 +32,7 @@ from pydsm.worker import Worker, current_worker, find
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
-__all__ = ["OnDeath", "Team"]
-
-OnDeath = Literal["abort", "continue"]
-
-_SPARE_SLOTS: Final = 16
-MEMORIES: Final = ("coherent",)
+__all__ = ["Team"]
 
 
 class Team:
@@ -95,19 +88,11 @@ class Team:
         on_death: OnDeath = "abort",
         mode: int = 0o600,
     ) -> None:
-        self.size = _exact_size(size)
-        if start not in START_METHODS:
-            raise ValueError(f"start is one of {', '.join(START_METHODS)}, not {start!r}")
-        if memory not in MEMORIES:
-            raise ValueError(f"memory is one of {', '.join(map(repr, MEMORIES))}, not {memory!r}")
-        if on_death not in get_args(OnDeath):
-            raise ValueError(f"on_death is one of {', '.join(map(repr, get_args(OnDeath)))}, not {on_death!r}")
-        if mode not in (0o600, 0o660):
-            shown = oct(mode) if isinstance(mode, int) else repr(mode)
-            raise ValueError(f"mode is 0o600 (private) or 0o660 (for the group), not {shown}")
+        self.size = exact_size(size)
+        check_options(start, memory, on_death, mode)
         self.start: StartMethod = start
         self.on_death: OnDeath = on_death
-        self._seed = int.from_bytes(os.urandom(7), "little") if seed is None else _exact_seed(seed)
+        self._seed = int.from_bytes(os.urandom(7), "little") if seed is None else exact_seed(seed)
         self._runs = 0
         self._running = False
         self._resources: dict[str, GlobalArray | Lock] = {}
@@ -160,7 +145,7 @@ class Team:
     def reseed(self, seed: int | None) -> None:
         """Set the seed of the runs to come; None leaves it as it is."""
         if seed is not None:
-            self._seed = _exact_seed(seed)
+            self._seed = exact_seed(seed)
 
     def run(self, function: Callable[..., Any], /, *args: Any, progress: bool = False) -> list[Any]:
         """Call ``function(worker, *args)`` in every worker.
@@ -195,7 +180,7 @@ class Team:
         if not callable(function):
             raise TypeError(f"run() takes a function first, not {function!r}")
         if self.start != "fork":
-            _check_picklable(function, args, self.start)
+            check_picklable(function, args, self.start)
         bar = Bar(self._namespace, self.size) if progress else None
         self._running = True
         results = None
@@ -341,42 +326,3 @@ def _inside(call: str) -> Worker:
     worker = current_worker(call)
     assert worker is not None
     return worker
-
-
-def _exact_size(size: int | None) -> int:
-    if size is None:
-        size = _wished_size() or available_cpus()
-    try:
-        exact = operator.index(size)
-    except TypeError:
-        raise TypeError(f"the number of workers is an int, not {size!r}") from None
-    if exact < 1:
-        raise ValueError(f"a team needs at least one worker, not {exact}")
-    if exact > MAX_SLOTS - _SPARE_SLOTS:
-        raise ValueError(f"a team can have {MAX_SLOTS - _SPARE_SLOTS} workers at most, not {exact}")
-    return exact
-
-
-def _exact_seed(seed: int) -> int:
-    if not hasattr(seed, "__index__") or operator.index(seed) < 0:
-        raise TypeError(f"seed is an int from 0, not {seed!r}")
-    return operator.index(seed)
-
-
-def _wished_size() -> int | None:
-    wish = os.environ.get("PYDSM_WORKERS")
-    if not wish:
-        return None
-    if not wish.isdecimal() or int(wish) < 1:
-        raise ValueError(f"PYDSM_WORKERS (pydsm run -n) is a number of workers from 1, not {wish!r}")
-    return int(wish)
-
-
-def _check_picklable(function: Callable[..., Any], args: tuple[Any, ...], start: str) -> None:
-    try:
-        pickle.dumps((function, args))
-    except Exception as error:
-        raise TypeError(
-            f"under start={start!r} the function and its arguments must pickle, but {error}; "
-            "define the function at the top of a module, or use start='fork'"
-        ) from None

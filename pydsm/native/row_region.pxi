@@ -209,10 +209,6 @@ cdef class Region:
         self.view = view
         return view
 
-    def close_view(self):
-        """Make the view read-only: the rows are no longer ours."""
-        self.end_view()
-
     cdef inline void end_view(self) noexcept:
         if self.view is None:
             return
