@@ -8,6 +8,7 @@ Everything of one namespace starts with ``pydsm.<namespace>.``:
 ``pydsm.<namespace>.lock.<name>``     its header and lock words
 ``pydsm.<namespace>.undo.<slot>-<n>`` what rows were before a participant's n-th region
 ``pydsm.<namespace>.scratch.<bytes>`` rows of so many bytes, in which workers reduce arrays
+``pydsm.<namespace>.observe.<what>``  what observers of the workers share (see `pydsm.core.events`)
 ``sem.pydsm.<namespace>.<slot>``      the semaphore a participant sleeps on
 ====================================  =====================================
 """
@@ -26,6 +27,7 @@ __all__ = [
     "data_name",
     "lock_name",
     "new_namespace",
+    "observe_name",
     "parse",
     "scratch_name",
     "semaphore_name",
@@ -38,7 +40,7 @@ _MAX_NAME_BYTES: Final = 180
 _RESERVED: Final = frozenset({"id"})
 _NAMESPACE: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _FILE: Final = re.compile(
-    r"(?:sem\.)?pydsm\.([A-Za-z0-9_-]{1,40})\.(team|data|lock|undo|scratch|\d+)(?:\.(.+))?", re.DOTALL
+    r"(?:sem\.)?pydsm\.([A-Za-z0-9_-]{1,40})\.(team|data|lock|undo|scratch|observe|\d+)(?:\.(.+))?", re.DOTALL
 )
 
 
@@ -102,6 +104,11 @@ def undo_name(namespace: str, slot: int, depth: int) -> str:
 def scratch_name(namespace: str, row: int) -> str:
     """Return the file name of a namespace's scratch segment with rows of so many bytes."""
     return f"pydsm.{namespace}.scratch.{row}"
+
+
+def observe_name(namespace: str, what: str) -> str:
+    """Return the file name of something that observers of a namespace's workers share."""
+    return f"pydsm.{namespace}.observe.{what}"
 
 
 def semaphore_name(namespace: str, slot: int) -> str:
