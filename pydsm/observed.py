@@ -11,12 +11,13 @@ others run until it succeeds.
 from __future__ import annotations
 
 import functools
+import operator
 import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 import numpy as np
 
@@ -116,19 +117,17 @@ def elements_of(array: GlobalArray, key: Any, *, rows: bool) -> NDArray[Any]:
     if rows:
         which = np.arange(len(array))[slice(None) if key is None or key is Ellipsis else key] if array.ndim else [0]
         index = [np.unique(which), *map(np.arange, array.shape[1:])][: array.ndim]
-        grid = np.meshgrid(*index, indexing="ij") if index else []
+        grid: Sequence[Any] = np.meshgrid(*index, indexing="ij") if index else []
     else:
-        grid = (
-            np.unravel_index(np.ravel_multi_index(_wrapped(array, key), array.shape), array.shape) if array.ndim else ()
-        )
+        grid = _place(array, key)
     offsets = sum((axis * stride for axis, stride in zip(grid, array.strides, strict=True)), np.zeros((), np.intp))
     positions = (address_of(array) - address_of(root) + offsets) // root.itemsize
     return np.unique(np.atleast_1d(positions).astype(np.intp))
 
 
-def _wrapped(array: GlobalArray, key: Any) -> tuple[int, ...]:
+def _place(array: GlobalArray, key: Any) -> list[int]:
     index = key if isinstance(key, tuple) else (key,)
-    return tuple(place + count if place < 0 else place for place, count in zip(index, array.shape, strict=True))
+    return [range(count)[operator.index(place)] for place, count in zip(index, array.shape, strict=True)]
 
 
 # -- regions ---------------------------------------------------------------------
@@ -498,7 +497,7 @@ class ObservedLock(Lock):
     def _leave(self, *, failed: bool) -> None:
         super().__exit__(RuntimeError if failed else None, None, None)
 
-    def __enter__(self) -> Lock:
+    def __enter__(self) -> Self:
         self.acquire_until(None)
         return self
 

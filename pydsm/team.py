@@ -291,7 +291,8 @@ class Team:
     @property
     def races(self) -> tuple[Any, ...]:
         """Races that `check` found in the last run, see docs/races.md."""
-        return self._found("check", "check='happens-before'")
+        found: tuple[Any, ...] = self._found("check", "check='happens-before'")
+        return found
 
     @property
     def timeline(self) -> Any:

@@ -185,9 +185,9 @@ def test_named_locks_fences_shares_and_barriers_are_told_of() -> None:
         seen = [event[0] if event[0] != "fence" else event for event in _seen(team, program)]
         taken = ["acquiring", "acquired"]
         given = ["releasing", "released"]
-        assert seen == [
-            *taken, *taken, *given, *given, ("fence", "A", 1), "sharing", "sharing", "sharing", "arriving", "met", "departed",
-        ]  # fmt: skip
+        shares = ["sharing"] * 3
+        barrier = ["arriving", "met", "departed"]
+        assert seen == [*taken, *taken, *given, *given, ("fence", "A", 1), *shares, *barrier]
 
 
 @pytest.mark.parametrize("start", ["fork", "spawn"])
