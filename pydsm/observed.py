@@ -162,17 +162,17 @@ class ObservedRegion:
             observer.acquiring(holds)
         try:
             view = self._take()
+            try:
+                for observer in chain:
+                    observer.acquired(holds)
+                if self._saving is not None:
+                    self._saving.__enter__()
+            except BaseException:
+                self._region.__exit__(*sys.exc_info())
+                raise
         except BaseException:
             for observer in chain:
                 observer.not_acquired(holds)
-            raise
-        try:
-            for observer in chain:
-                observer.acquired(holds)
-            if self._saving is not None:
-                self._saving.__enter__()
-        except BaseException:
-            self._region.__exit__(*sys.exc_info())
             raise
         return view
 
@@ -213,12 +213,13 @@ class ObservedRegion:
                 self._saving.__exit__(kind, error, trace)
             for observer in chain:
                 observer.releasing(holds, failed=kind is not None)
-        except BaseException:
-            self._region.__exit__(*sys.exc_info())
+        except BaseException as problem:
+            kind, error, trace = type(problem), problem, problem.__traceback__
             raise
-        self._region.__exit__(kind, error, trace)
-        for observer in chain:
-            observer.released(holds)
+        finally:
+            self._region.__exit__(kind, error, trace)
+            for observer in chain:
+                observer.released(holds)
 
     def held(self) -> bool:
         """Say whether this thread holds all the rows, in this mode or a stronger one."""
@@ -449,15 +450,15 @@ class ObservedLock(Lock):
             observer.acquiring(holds)
         try:
             self._take(deadline, recover)
+            try:
+                for observer in chain:
+                    observer.acquired(holds)
+            except BaseException:
+                self._leave(failed=True)
+                raise
         except BaseException:
             for observer in chain:
                 observer.not_acquired(holds)
-            raise
-        try:
-            for observer in chain:
-                observer.acquired(holds)
-        except BaseException:
-            super().release()
             raise
 
     def _take(self, deadline: float | None, recover: bool) -> None:
@@ -489,10 +490,13 @@ class ObservedLock(Lock):
         try:
             for observer in chain:
                 observer.releasing(holds, failed=failed)
+        except BaseException:
+            failed = True
+            raise
         finally:
             self._leave(failed=failed)
-        for observer in chain:
-            observer.released(holds)
+            for observer in chain:
+                observer.released(holds)
 
     def _leave(self, *, failed: bool) -> None:
         super().__exit__(RuntimeError if failed else None, None, None)

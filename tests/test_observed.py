@@ -132,6 +132,28 @@ def test_who_gets_no_region_says_so_and_holds_nothing() -> None:
         assert team.run(program)[1] == ["acquiring", "not acquired", False]
 
 
+@pytest.mark.parametrize("step", ["acquired", "releasing"])
+@pytest.mark.parametrize("what", ["region", "lock"])
+def test_an_observer_that_fails_leaves_nothing_held(step: str, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any, **named: Any) -> None:
+        raise MemoryError(step)
+
+    def program(worker: pydsm.Worker) -> list[Any]:
+        A, lock = worker["A"], worker["L"]
+        monkeypatch.setattr(recording.Recorder, step, refuse)
+        with pytest.raises(MemoryError, match=step), lock if what == "lock" else A.locked(1):
+            pass
+        monkeypatch.undo()
+        last = recording.seen[-1][0]
+        return [last, A.holds(1), lock.held()]
+
+    with pydsm.Team(1, trace="plain") as team:
+        team.array("A", 4)
+        team.lock("L")
+        last = "not acquired" if step == "acquired" else "released"
+        assert team.run(program) == [[last, False, False]]
+
+
 def test_atomic_operations_name_their_elements() -> None:
     def program(worker: pydsm.Worker) -> None:
         A = worker["A"]

@@ -94,7 +94,7 @@ class Observer:
         """See it have all of them."""
 
     def not_acquired(self, holds: Sequence[Hold]) -> None:
-        """See it give up with an error; nothing of it is held."""
+        """See it give up with an error, maybe one of an observer's `acquired`; nothing of it is held."""
 
     def releasing(self, holds: Sequence[Hold], *, failed: bool) -> None:
         """See a release before others can enter; `failed`: the body raised."""
