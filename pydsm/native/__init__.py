@@ -32,6 +32,7 @@ from pydsm.native.undo import UndoRecord
 from pydsm.native.words import (
     REFUSED,
     THROUGH,
+    Bell,
     ByteLock,
     Meeting,
     Words,
@@ -44,6 +45,7 @@ from pydsm.native.words import (
 __all__ = [
     "REFUSED",
     "THROUGH",
+    "Bell",
     "ByteLock",
     "Meeting",
     "Region",
