@@ -90,6 +90,10 @@ class Control(Instrument):
             raise RuntimeError("this team has not run yet, so it had no schedule")
         return self._last
 
+    def seed(self) -> int:
+        """Return the plan's seed."""
+        return self.plan.seed
+
     def close(self) -> None:
         """Remove the board's name."""
         if self._board is not None:

@@ -94,7 +94,8 @@ class SchedulingObserver(Observer):
                 if turns.is_doomed(me):
                     raise self._deadlock(what)
         finally:
-            turns.resume(me)
+            if not self._is_free:
+                turns.resume(me)
 
     def _await_turn(self) -> None:
         """Sleep until it is this worker's turn; what a signal's handler raises meanwhile is raised then."""
