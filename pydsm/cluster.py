@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 import weakref
 import zlib
@@ -37,7 +38,7 @@ class Cluster:
     ----------
     numThread : int, optional
         How many workers; one for each cpu unless given.
-    start, memory, namespace, seed, on_death
+    start, memory, namespace, seed, on_death, check, schedule, trace
         As of `Team`.
 
     Examples
@@ -63,12 +64,25 @@ class Cluster:
         numThread: int | None = None,
         *,
         start: StartMethod = "fork",
-        memory: str = "coherent",
+        memory: str | None = None,
         namespace: str | None = None,
         seed: int | None = None,
         on_death: OnDeath = "abort",
+        check: str | None = None,
+        schedule: int | str | None = None,
+        trace: str | os.PathLike[str] | bool | None = None,
     ) -> None:
-        self._team = Team(numThread, start=start, memory=memory, namespace=namespace, seed=seed, on_death=on_death)
+        self._team = Team(
+            numThread,
+            start=start,
+            memory=memory,
+            namespace=namespace,
+            seed=seed,
+            on_death=on_death,
+            check=check,
+            schedule=schedule,
+            trace=trace,
+        )
         self._seeded = seed is not None
         self.numThread = self._team.size
         self.sharedList: list[str] = []

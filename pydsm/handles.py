@@ -18,6 +18,7 @@ import numpy as np
 from pydsm import native
 from pydsm.array import GlobalArray, is_shared, memory, root_of
 from pydsm.core import names
+from pydsm.core.events import observers
 from pydsm.core.layout import Description
 from pydsm.core.place import address_of
 from pydsm.core.stripes import block_size
@@ -30,7 +31,17 @@ from pydsm.sync.namespace import Namespace, default_name
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
-__all__ = ["Access", "attach", "create", "create_in", "unlink", "unlink_in", "use_namespace"]
+__all__ = [
+    "Access",
+    "attach",
+    "create",
+    "create_in",
+    "mapped_in",
+    "pickle_as_handle",
+    "unlink",
+    "unlink_in",
+    "use_namespace",
+]
 
 Access = Literal["open", "guarded"]
 _MAX_STRIPES: Final = 1 << 22
@@ -187,6 +198,10 @@ def attach(name: str, *, readonly: bool = False) -> GlobalArray:
     """
     where, bare = names.split(name)
     known = Namespace.opened(where) if where else _current or Namespace.opened(default_name(), kept=True)
+    if readonly and known and known.array_class and observers():  # a second mapping would be a second replica
+        array = attach(name)
+        array.flags.writeable = False
+        return array
     root = _mapped_here(known, bare, readonly) if known else None
     if root is not None:
         return root.view()
@@ -225,10 +240,16 @@ def _mapped_here(namespace: Namespace, name: str, readonly: bool) -> GlobalArray
     return None
 
 
-def _array(backing: Backing, *, readonly: bool) -> GlobalArray:
+def mapped_in(namespace: Namespace) -> list[GlobalArray]:
+    """Return the whole arrays of a namespace that this process has mapped."""
+    return [root for root in _mapped.values() if root._table.namespace is namespace]
+
+
+def _array(backing: Backing, *, readonly: bool, array_class: type[GlobalArray] | None = None) -> GlobalArray:
     description = backing.description
+    table: LockTable = backing.locks.policy
     # The root stays hidden: its shape is what places all views, and a user may set theirs.
-    root = backing.data.view(GlobalArray)
+    root: GlobalArray = backing.data.view(array_class or table.namespace.array_class or GlobalArray)
     if description.guarded:
         root.flags.writeable = False
     root._rows = native.Rows(
@@ -241,10 +262,12 @@ def _array(backing: Backing, *, readonly: bool) -> GlobalArray:
         guarded=description.guarded and not readonly,
     )
     root._place = backing.place
-    table: LockTable = backing.locks.policy
     _mapped[table.namespace.space, table.name, readonly, os.geteuid()] = root
     if not readonly:
         _attached[table.namespace.name, table.name, table.array_id] = root
+    if table.namespace.array_class is not None:
+        for observer in observers():
+            observer.mapped(root, description, table.array_id)
     return root.view()
 
 
@@ -292,6 +315,7 @@ def _handle_of(array: GlobalArray) -> Any:
         (offset, array.shape, array.strides, array.dtype),
         array.flags.writeable,
         _is_mapped_readonly(root),
+        type(array),
     )
 
 
@@ -304,6 +328,7 @@ def _restore(
     view: tuple[int, tuple[int, ...], tuple[int, ...], np.dtype[Any]],
     writeable: bool,
     readonly: bool,
+    array_class: type[GlobalArray],
 ) -> GlobalArray:
     """Make the array or view that a pickled handle stands for."""
     root = None if readonly else _attached.get(where)
@@ -312,16 +337,22 @@ def _restore(
         space = Namespace.open(namespace)
         root = _mapped_here(space, name, readonly)
         if root is None:
-            root = root_of(_array(memory.attach(space, name, readonly=readonly), readonly=readonly))
+            backing = memory.attach(space, name, readonly=readonly)
+            root = root_of(_array(backing, readonly=readonly, array_class=array_class))
         if root._table.array_id != array_id:
             raise SegmentError(f"array {name!r} was removed and made anew since this handle was pickled")
     offset, shape, strides, dtype = view
     raw = root.reshape(-1).view(np.uint8)
     place = (0, None) if 0 in shape else (offset, strides)  # NumPy wants even nothing to lie inside
-    restored = np.ndarray.__new__(GlobalArray, shape, dtype, raw, *place)
+    restored = np.ndarray.__new__(type(root), shape, dtype, raw, *place)
     if not writeable:
         restored.flags.writeable = False
     return restored
 
 
-copyreg.pickle(GlobalArray, _handle_of)
+def pickle_as_handle(array_class: type[GlobalArray]) -> None:
+    """Let arrays of a class pickle as handles."""
+    copyreg.pickle(array_class, _handle_of)
+
+
+pickle_as_handle(GlobalArray)

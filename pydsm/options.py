@@ -15,16 +15,13 @@ from pydsm.ipc.cpus import available_cpus
 __all__ = ["OnDeath", "check_options", "check_picklable", "exact_seed", "exact_size"]
 
 OnDeath = Literal["abort", "continue"]
-_MEMORIES: Final = ("coherent",)
 _SPARE_SLOTS: Final = 16
 
 
-def check_options(start: str, memory: str, on_death: str, mode: int) -> None:
+def check_options(start: str, on_death: str, mode: int) -> None:
     """Refuse options that there are not."""
     if start not in START_METHODS:
         raise ValueError(f"start is one of {', '.join(START_METHODS)}, not {start!r}")
-    if memory not in _MEMORIES:
-        raise ValueError(f"memory is one of {', '.join(map(repr, _MEMORIES))}, not {memory!r}")
     if on_death not in get_args(OnDeath):
         raise ValueError(f"on_death is one of {', '.join(map(repr, get_args(OnDeath)))}, not {on_death!r}")
     if mode not in (0o600, 0o660):

@@ -6,11 +6,15 @@ two workers that ask for the same regions in any order never wait for each other
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
+from pydsm import native
 from pydsm.array import GlobalArray
 from pydsm.core.region import RowKey
 from pydsm.native import Region, RegionGroup
+from pydsm.observed import ObservedArray, ObservedRegion, RegionHold
 from pydsm.sync.locktable import LockTable, deadline_of
 
 __all__ = ["locked"]
@@ -22,7 +26,7 @@ def locked(
     fence: bool = False,
     undo: bool = False,
     recover: bool = False,
-) -> RegionGroup:
+) -> RegionGroup | ObservedRegion:
     """Hold rows of several arrays while inside ``with``.
 
     Parameters
@@ -58,12 +62,28 @@ def locked(
     [3.0, 3.0, 0.0, 0.0]
     """
     deadline_of(timeout)
+    parts = _parts(regions, fence=fence, recover=recover)
+    group = RegionGroup(parts, _in_order(parts), timeout, undo=undo)
+    holds = [
+        RegionHold(array, part, fence=fence, recover=recover)
+        for (array, _), part in zip(regions, parts, strict=True)
+        if isinstance(array, ObservedArray)
+    ]
+    if not holds:
+        return group
+    if not undo:
+        return ObservedRegion(group, holds)
+    outer = _parts(regions, fence=fence, recover=recover)
+    return ObservedRegion(RegionGroup(outer, _in_order(outer), timeout), holds, group)
+
+
+def _parts(regions: Iterable[tuple[GlobalArray, RowKey]], *, fence: bool, recover: bool) -> list[Region]:
     parts = []
     for pair in regions:
         if not isinstance(pair, tuple) or len(pair) != 2 or not isinstance(pair[0], GlobalArray):
             raise TypeError(f"locked() takes pairs of a GlobalArray and its rows, not {pair!r}")
-        parts.append(pair[0].locked(pair[1], fence=fence, recover=recover))
-    return RegionGroup(parts, _in_order(parts), timeout, undo=undo)
+        parts.append(native.locked(pair[0], pair[1], fence=fence, recover=recover))
+    return parts
 
 
 def _in_order(parts: list[Region]) -> list[Region]:

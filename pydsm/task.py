@@ -5,17 +5,20 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import faulthandler
+import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from pydsm.array import GlobalArray
 from pydsm.handles import use_namespace
+from pydsm.instruments import Instruments, Observers
 from pydsm.ipc.blas import limit_threads
 from pydsm.ipc.cpus import available_cpus
 from pydsm.native import StripeLocks, held
+from pydsm.observed import ObservedBarrier
 from pydsm.supervise import Report
 from pydsm.sync import locksegment
 from pydsm.sync.barrier import Barrier
@@ -37,6 +40,7 @@ class Task:
     resources: Mapping[str, GlobalArray | Lock]
     function: Callable[..., Any]
     args: tuple[Any, ...]
+    instruments: Instruments
 
 
 def work(descriptor: int, task: Task, restore: Callable[[], None] | None) -> None:
@@ -50,22 +54,10 @@ def work(descriptor: int, task: Task, restore: Callable[[], None] | None) -> Non
     namespace.sit(task.rank)
     use_namespace(namespace)
     limit_threads(max(1, available_cpus() // task.size))
-    worker = Worker(namespace, task.rank, task.size, task.resources, task.seed)
+    barrier = ObservedBarrier(namespace) if task.instruments else Barrier(namespace)
+    worker = Worker(namespace, task.rank, task.size, task.resources, task.seed, barrier)
     enter_worker(worker)
-    barrier = Barrier(namespace)
-    try:
-        report = Report(task.function(worker, *task.args))
-        barrier.finish(task.rank)
-    except _Terminated:
-        _die_of_sigterm()
-    except SystemExit as request:
-        if request.code in (None, 0):
-            report = Report()
-            barrier.finish(task.rank)
-        else:
-            report = _failed(request, barrier)
-    except BaseException as error:
-        report = _failed(error, barrier)
+    report = _call(task, worker, barrier, namespace)
     leftovers = []
     namespace.put_back(task.rank)
     for locks in _locks_to_leave(namespace):
@@ -77,6 +69,40 @@ def work(descriptor: int, task: Task, restore: Callable[[], None] | None) -> Non
             stream.flush()
     namespace.stand_up(task.rank)
     report.send(descriptor)
+
+
+def _call(task: Task, worker: Worker, barrier: Barrier, namespace: Namespace) -> Report:
+    """Call the function, with whoever observes it; return what came of it."""
+    observed: Observers | None = None
+    try:
+        observed = task.instruments.enter(namespace, task.rank, task.size)
+        report = _result(task, worker)
+        barrier.finish(task.rank)
+        ended, observed = observed, None
+        ended.end(failed=False)
+    except _Terminated:
+        _end_quietly(observed)
+        _die_of_sigterm()
+    except BaseException as error:
+        report = _failed(error, barrier)
+        _end_quietly(observed)
+    return report
+
+
+def _result(task: Task, worker: Worker) -> Report:
+    try:
+        return Report(task.function(worker, *task.args))
+    except SystemExit as request:
+        if isinstance(request, _Terminated) or request.code not in (None, 0):
+            raise
+        return Report()
+
+
+def _end_quietly(observed: Observers | None) -> None:
+    """Tell observers of a failed worker's end; what they cannot do for it is no news."""
+    if observed is not None:
+        with contextlib.suppress(Exception):
+            observed.end(failed=True)
 
 
 def _locks_to_leave(namespace: Namespace) -> list[StripeLocks]:
@@ -102,12 +128,13 @@ class _Terminated(SystemExit):
     """SIGTERM came: leave all blocks, then die of it."""
 
 
-def _die_of_sigterm() -> None:
+def _die_of_sigterm() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.raise_signal(signal.SIGTERM)
+    os._exit(128 + signal.SIGTERM)  # it was blocked
 
 
 def _unwind(number: int, frame: FrameType | None) -> None:

@@ -14,6 +14,7 @@ from pydsm.core import names
 from pydsm.core.layout import Slot
 from pydsm.errors import NameExistsError
 from pydsm.handles import Access, create_in, unlink_in
+from pydsm.instruments import Instruments
 from pydsm.interrupt import DeferredSignals
 from pydsm.ipc.blas import find_pools
 from pydsm.ipc.child import StartMethod, start_child
@@ -44,8 +45,16 @@ class Team:
         How many workers; one for each cpu (or ``PYDSM_WORKERS``) unless given.
     start : {"fork", "spawn", "forkserver"}
         How workers are started.  Only under fork may the function be a closure or a lambda.
-    memory : {"coherent"}
-        What workers see of one another's writes; see docs/memory-model.md.
+    memory : {"coherent", "release", "entry"}, optional
+        What workers see of one another's writes; "coherent", or ``PYDSM_MEMORY``, unless
+        given.  See docs/memory-model.md.
+    check : {"happens-before", "predict", "strict"}, optional
+        Look for data races (or as ``PYDSM_RACE`` says); see docs/races.md.
+    schedule : int or str, optional
+        Seed of a controlled schedule, in which one worker runs at a time (or
+        ``PYDSM_SCHEDULE``); see docs/schedules.md.
+    trace : path or bool, optional
+        Record a timeline, and save it there (or ``PYDSM_TRACE``); see docs/timeline.md.
     namespace : str, optional
         Name of the team's namespace; a random one unless given.
     seed : int, optional
@@ -82,14 +91,18 @@ class Team:
         size: int | None = None,
         *,
         start: StartMethod = "fork",
-        memory: str = "coherent",
+        memory: str | None = None,
         namespace: str | None = None,
         seed: int | None = None,
         on_death: OnDeath = "abort",
         mode: int = 0o600,
+        check: str | None = None,
+        schedule: int | str | None = None,
+        trace: str | os.PathLike[str] | bool | None = None,
     ) -> None:
         self.size = exact_size(size)
-        check_options(start, memory, on_death, mode)
+        check_options(start, on_death, mode)
+        self._instruments = Instruments(memory=memory, check=check, schedule=schedule, trace=trace)
         self.start: StartMethod = start
         self.on_death: OnDeath = on_death
         self._seed = int.from_bytes(os.urandom(7), "little") if seed is None else exact_seed(seed)
@@ -99,6 +112,11 @@ class Team:
         self._pid = os.getpid()
         self._namespace = Namespace.create(namespace, size=self.size, mode=mode)
         self._barrier = Barrier(self._namespace)
+        try:
+            self._instruments.open(self._namespace, self.size)
+        except BaseException:
+            self._namespace.close()
+            raise
 
     # -- what the team shares ----------------------------------------------------
 
@@ -199,6 +217,8 @@ class Team:
         for table, locks in self._tables():
             table.settle(locks)
         joining = Joining(self._namespace) if held() else None
+        results = None
+        self._instruments.before_run(self._arrays())
         try:
             with DeferredSignals() as signals:
                 ticks = [part.update for part in (bar, joining) if part is not None]
@@ -209,6 +229,7 @@ class Team:
         finally:
             if joining is not None:
                 joining.end()
+            self._instruments.after_run(self._arrays(), results)
         for sentence in leftovers:
             warnings.warn(f"{sentence}: it was released", RuntimeWarning, stacklevel=4)
         return results
@@ -243,6 +264,7 @@ class Team:
         self._bury_dead()  # its threads
         if self.on_death == "continue":
             self._barrier.lose(rank)
+        self._instruments.lost(rank)
         return held
 
     def _bury_dead(self) -> None:
@@ -251,10 +273,37 @@ class Team:
 
     def _prepare(self, rank: int, function: Callable[..., Any], args: tuple[Any, ...]) -> Task:
         seed = [self._seed, self._runs]
-        return Task(self._namespace.name, rank, self.size, seed, self._resources, function, args)
+        return Task(self._namespace.name, rank, self.size, seed, self._resources, function, args, self._instruments)
+
+    def _arrays(self) -> list[GlobalArray]:
+        return [resource for resource in self._resources.values() if isinstance(resource, GlobalArray)]
 
     def _tables(self) -> list[tuple[LockTable, StripeLocks]]:
         return [(locks.policy, locks) for locks in map(_locks, self._resources.values())]
+
+    # -- what was found ----------------------------------------------------------
+
+    @property
+    def memory(self) -> str:
+        """Name of the memory that the workers have."""
+        return self._instruments.memory
+
+    @property
+    def races(self) -> tuple[Any, ...]:
+        """Races that `check` found in the last run, see docs/races.md."""
+        found: tuple[Any, ...] = self._found("check", "check='happens-before'")
+        return found
+
+    @property
+    def timeline(self) -> Any:
+        """What `trace` recorded in all runs so far, see docs/timeline.md."""
+        return self._found("trace", "trace=True")
+
+    def _found(self, option: str, how: str) -> Any:
+        instrument = self._instruments.find(option)
+        if instrument is None:
+            raise RuntimeError(f"this team was not asked to look: make it with {how}")
+        return instrument.found()
 
     # -- calls of a worker -------------------------------------------------------
 
@@ -289,7 +338,11 @@ class Team:
     def terminate(self) -> None:
         """Remove everything the team has in shared memory; may be called again."""
         self._resources.clear()
-        self._namespace.close()
+        try:
+            if not self.closed and self._pid == os.getpid():
+                self._instruments.close()
+        finally:
+            self._namespace.close()
 
     @property
     def closed(self) -> bool:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from pydsm.array import GlobalArray
+from pydsm.core.events import observers
 from pydsm.core.layout import Slot
 from pydsm.handles import attach
+from pydsm.observed import observed_pieces
 from pydsm.reduction import Reduction
 from pydsm.schedule import Chunk, Schedule, pieces
 from pydsm.sync import locksegment
@@ -53,13 +55,19 @@ class Worker:
     """
 
     def __init__(
-        self, namespace: Namespace, rank: int, size: int, resources: Mapping[str, GlobalArray | Lock], seed: list[int]
+        self,
+        namespace: Namespace,
+        rank: int,
+        size: int,
+        resources: Mapping[str, GlobalArray | Lock],
+        seed: list[int],
+        barrier: Barrier,
     ) -> None:
         self.rank = rank
         self.size = size
         self.resources = dict(resources)
         self._namespace = namespace
-        self._barrier = Barrier(namespace)
+        self._barrier = barrier
         self._reduction = Reduction(namespace, rank, size, self._barrier)
         self._schedule = Schedule(namespace, rank, size, self._barrier)
         self._seed = seed
@@ -136,7 +144,8 @@ class Worker:
         ...     sorted(i for mine in team.run(program) for i in mine)
         [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
         """
-        return self._schedule.share(n, chunk)
+        taken = self._schedule.share(n, chunk)
+        return observed_pieces(taken) if observers() else taken
 
     def allreduce(self, value: Any, op: str = "add") -> Any:
         """Combine one value of each worker, and return what comes of it, the same to all.

@@ -14,7 +14,7 @@ operation: `atomic_begins`, the operation, `atomic_ended`.  Of a barrier: `arriv
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Observer:
         """See it have all of them."""
 
     def not_acquired(self, holds: Sequence[Hold]) -> None:
-        """See it give up with an error; nothing of it is held."""
+        """See it give up with an error, maybe one of an observer's `acquired`; nothing of it is held."""
 
     def releasing(self, holds: Sequence[Hold], *, failed: bool) -> None:
         """See a release before others can enter; `failed`: the body raised."""
@@ -109,7 +109,10 @@ class Observer:
         """See it done; a `wait_until` that times out has failed."""
 
     def fencing(self, array: Any, array_id: int, rows: Any) -> None:
-        """See a fence of an array before it orders memory."""
+        """See a fence of an array."""
+
+    def sharing(self) -> None:
+        """See the worker ask `share` for its next piece."""
 
     def arriving(self) -> None:
         """See the worker come to a barrier."""
@@ -151,6 +154,9 @@ class Instrument:
 
     array_class: type | None = None
 
+    def check_with(self, others: Mapping[str, Instrument]) -> None:
+        """Raise ValueError if it cannot be together with one of the others, by option (``"check"`` ...)."""
+
     def open(self, namespace: Any, size: int) -> None:
         """Make what is needed as long as the team lives; called once, in the parent."""
 
@@ -164,8 +170,11 @@ class Instrument:
     def lost(self, rank: int) -> None:
         """Put right, in the parent, what a worker's death leaves; called while others may still run."""
 
-    def after_run(self, arrays: Sequence[Any], *, failed: bool) -> None:
-        """Finish a run, in the parent, when no worker runs any more."""
+    def after_run(self, arrays: Sequence[Any], results: Sequence[Any] | None) -> None:
+        """Finish a run, in the parent, when no worker runs any more; `results` is None if the run failed."""
+
+    def found(self) -> Any:
+        """Return what came of the runs so far, in the parent."""
 
     def close(self) -> None:
         """Remove what `open` made; called once, in the parent."""

@@ -25,8 +25,10 @@ from pydsm.native.region import (
     store_release,
     swap,
     update_elements,
+    wait_asleep,
     wait_until,
     waits,
+    watch_element,
 )
 from pydsm.native.undo import UndoRecord
 from pydsm.native.words import (
@@ -76,6 +78,8 @@ __all__ = [
     "store_release",
     "swap",
     "update_elements",
+    "wait_asleep",
     "wait_until",
     "waits",
+    "watch_element",
 ]

@@ -92,18 +92,9 @@ def wait_until(self, index, op, value, timeout=None):
     ...     A.wait_until(2, ">=", 5)
     5
     """
-    cdef Watch watch = Watch.__new__(Watch)
-    cdef Py_ssize_t turn
-    if not isinstance(op, str) or op not in RELATIONS:
-        error = ValueError if isinstance(op, str) else TypeError
-        raise error(f"op is one of {', '.join(map(repr, RELATIONS))}, not {op!r}")
-    watch.rows = rows_of_array(self)
-    watch.element.kind = kind_of(self)
-    read_index(&watch.element, self, index)
-    watch.value = bits_of_value(watch.element.kind, self, value)
-    watch.wanted, watch.relation = RELATIONS[op], op
-    watch.array, watch.index, watch.goal = self, index, value
+    cdef Watch watch = watch_element(self, index, op, value)
     cdef StripeLocks locks = watch.rows.locks
+    cdef Py_ssize_t turn
     deadline = locks.policy.deadline(timeout)
     find_element(&watch.element, watch.rows, self)
     found = watch.holds()
@@ -112,16 +103,34 @@ def wait_until(self, index, op, value, timeout=None):
             break
         dsm_pause()
         found = watch.holds()
-    return found if found is not None else wait_asleep(locks, watch, deadline)
+    return found if found is not None else wait_asleep(watch, watch, deadline)
 
 
-cdef object wait_asleep(StripeLocks locks, Watch watch, object deadline):
+cpdef Watch watch_element(array, index, op, value):
+    """Return what `wait_until` waits for; IndexError, TypeError, ValueError or OverflowError if that cannot be."""
+    cdef Watch watch = Watch.__new__(Watch)
+    if not isinstance(op, str) or op not in RELATIONS:
+        error = ValueError if isinstance(op, str) else TypeError
+        raise error(f"op is one of {', '.join(map(repr, RELATIONS))}, not {op!r}")
+    watch.rows = rows_of_array(array)
+    watch.element.kind = kind_of(array)
+    read_index(&watch.element, array, index)
+    watch.value = bits_of_value(watch.element.kind, array, value)
+    watch.wanted, watch.relation = RELATIONS[op], op
+    watch.array, watch.index, watch.goal = array, index, value
+    find_element(&watch.element, watch.rows, array)
+    return watch
+
+
+cpdef object wait_asleep(Watch watch, object watched, object deadline):
+    """Sleep until ``watched.holds()`` is not None, and return that; `watch` says where to sleep."""
+    cdef StripeLocks locks = watch.rows.locks
     cdef uint64_t incarnation = dsm_incarnation
     cdef bint nested = dsm_self.waits > 0
     locks.identity()
     dsm_self.waits += 1
     try:
-        return locks.policy.watch(watch, deadline, nested)
+        return locks.policy.watch(watched, deadline, nested)
     finally:
         if incarnation == dsm_incarnation:           # else forked by a signal handler: that count is the parent's
             dsm_self.waits -= 1

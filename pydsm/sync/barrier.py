@@ -141,23 +141,29 @@ class Barrier:
 
     def _sleep(self, generation: int) -> None:
         """Wait for the end of a generation, and say so to who looks for deadlocks."""
-        namespace, words, meeting = self._namespace, self._words, self._meeting
+        namespace, meeting = self._namespace, self._meeting
         slot = namespace.join() - 1  # this thread's own: the worker's main thread may be elsewhere
         pause = _FIRST_PARK
         outer = namespace.slots.begin_wait(slot, BARRIER, 0, nested=waits() > 0)
         try:
             while True:
                 bell = meeting.announce()
-                trouble = self._trouble()  # before the generation: whoever passed it may have returned since
-                if words.load(Team.GENERATION) != generation:
+                if self.is_through(generation):
                     return
-                if trouble is not None:
-                    raise trouble
                 namespace.slots.block_on(slot, self._absent(generation))
                 pause = min(2 * pause, _LAST_PARK)
                 meeting.sleep(bell, pause)
         finally:
             namespace.slots.end_wait(slot, outer)
+
+    def is_through(self, generation: int) -> bool:
+        """Say whether a generation is complete; BrokenBarrierError if it never will be."""
+        trouble = self._trouble()  # before the generation: whoever passed it may have returned since
+        if self._words.load(Team.GENERATION) != generation:
+            return True
+        if trouble is not None:
+            raise trouble
+        return False
 
     def _trouble(self) -> BrokenBarrierError | None:
         """Return why not everybody can come, if so."""

@@ -76,16 +76,17 @@ class Lock(StripeLock):
         return f"lock {self.name!r}"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return attach_lock, (self._table.namespace.name, self.name)
+        return attach_lock, (self._table.namespace.name, self.name, type(self))
 
 
 def create_lock(namespace: Namespace, name: str) -> Lock:
     """Create a named lock: lock words with one stripe, and no array."""
     description = Description(names.check_name(name), (), "'|V0'", block=1)
     with namespace.creating():
-        return Lock(locksegment.create(namespace, description, 1)[1])
+        return (namespace.lock_class or Lock)(locksegment.create(namespace, description, 1)[1])
 
 
-def attach_lock(namespace: str, name: str) -> Lock:
+def attach_lock(namespace: str, name: str, lock_class: type[Lock] | None = None) -> Lock:
     """Attach an existing named lock."""
-    return Lock(locksegment.attach(Namespace.open(namespace), name)[1])
+    space = Namespace.open(namespace)
+    return (lock_class or space.lock_class or Lock)(locksegment.attach(space, name)[1])

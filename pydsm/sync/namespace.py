@@ -75,6 +75,8 @@ class Namespace:
         self.parking = Parking(name, self.words, self.permissions, shared=self.is_shared)
         self._undo_logs: dict[int, UndoLog] = {}
         self._burying = False
+        self.array_class: type[Any] | None = None  # what arrays and locks are here, if not the plain ones
+        self.lock_class: type[Any] | None = None
         self._closed = False
         self._why_closed = "its team was terminated"
         _open[name] = self

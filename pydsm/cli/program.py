@@ -1,0 +1,31 @@
+"""Running somebody's program for a command."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import runpy
+import sys
+
+__all__ = ["add_program", "has_program", "run_program"]
+
+
+def add_program(parser: argparse.ArgumentParser) -> None:
+    """Let a command take a program and the program's own arguments."""
+    parser.add_argument("program", help="path of the program")
+    parser.add_argument("args", nargs=argparse.REMAINDER, help="its own arguments")
+
+
+def has_program(options: argparse.Namespace) -> bool:
+    """Say whether there is such a program, and say so on stderr if not."""
+    if os.path.isfile(options.program):
+        return True
+    print(f"pydsm: there is no program {options.program!r}", file=sys.stderr)
+    return False
+
+
+def run_program(options: argparse.Namespace) -> None:
+    """Run the program in this process, as ``python program args`` would."""
+    sys.argv = [options.program, *options.args]
+    sys.path.insert(0, os.path.dirname(os.path.abspath(options.program)))
+    runpy.run_path(options.program, run_name="__main__")
