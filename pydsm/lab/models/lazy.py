@@ -49,7 +49,9 @@ class Lazy(InOrder):
     def __init__(self, test: Test) -> None:
         super().__init__(test)
         self.place = [write.location for write in test.writes]
-        self.of_location = [mask_of(w for w, at in enumerate(self.place) if at == x) for x in range(len(test.locations))]
+        self.of_location = [
+            mask_of(w for w, at in enumerate(self.place) if at == x) for x in range(len(test.locations))
+        ]
 
     @abstractmethod
     def covered(self, location: int) -> int:
@@ -126,7 +128,9 @@ class Lazy(InOrder):
 
     def latest(self, memory: Intervals, known: int, location: int) -> Sequence[int]:
         """Return the writes to a location, of those known, that are in no other's past; -1 if there are none."""
-        writes = [(w, made) for w, made in enumerate(memory.made) if made and (known & self.of_location[location]) >> w & 1]
+        writes = [
+            (w, made) for w, made in enumerate(memory.made) if made and (known & self.of_location[location]) >> w & 1
+        ]
         return [w for w, _ in writes if not any(past >> w & 1 for _, (past, _) in writes)] or [-1]
 
     def value(self, memory: Intervals, write: int, location: int) -> int:
