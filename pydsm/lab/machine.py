@@ -114,7 +114,9 @@ def _source(test: Test, rank: int, spin: bool) -> Iterator[str]:
             depth -= 1
             continue
         yield "    " * depth + _statement(step)
-        depth += step.op == "lock"
+        if step.op == "lock":
+            depth += 1
+            yield "    " * depth + "pass"
     registers = (step.register for step in test.programs[rank] if step.register >= 0)
     yield f"        keep(({''.join(f'r{register}, ' for register in sorted(registers))}))"
 

@@ -10,7 +10,8 @@ the past of all others (that is a race), any of those that are latest may be.
 - An atomic operation is a fence with one more step in its middle: it changes the home of its element,
   which has the latest published write.  Others may come between the three steps.
 - A barrier is one step in which all publish and all pull.
-- Who looks at the locations when all is over has pulled everything.
+- A worker publishes when its program ends: others may still be at a fence then.  Who looks at the
+  locations when all is over has pulled everything.
 
 A memory is, for each worker, the mask of the writes it knows and the number of the write that each
 location shows (-1: its initial value); the mask that each lock covers; the mask of what is published; and
@@ -48,6 +49,9 @@ class Lazy(InOrder):
 
     def __init__(self, test: Test) -> None:
         super().__init__(test)
+        if any(step.op == "pull" for program in self.programs for step in program):
+            for program in self.programs:
+                program.append(Instruction("publish", "ends: publish"))
         self.place = [write.location for write in test.writes]
         self.of_location = [
             mask_of(w for w, at in enumerate(self.place) if at == x) for x in range(len(test.locations))
