@@ -41,6 +41,7 @@ from pydsm.native.words import (
     die_with_parent,
     fence,
     hold_signals,
+    map_pages,
     restore_signals,
 )
 
@@ -75,6 +76,7 @@ __all__ = [
     "load_acquire",
     "locked",
     "locks_of",
+    "map_pages",
     "refuse_readonly",
     "restore_signals",
     "store_release",
