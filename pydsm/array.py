@@ -172,7 +172,7 @@ class GlobalArray(np.ndarray[Any, np.dtype[Any]]):
         if array is self:
             return array
         if isinstance(array.base, GlobalArray):  # a view that NumPy wraps, as squeeze does
-            return array.view(GlobalArray)
+            return array.view(type(self))
         return array[()] if return_scalar else array.view(np.ndarray)
 
     def __copy__(self) -> NDArray[Any]:  # type: ignore[override]

@@ -66,7 +66,7 @@ def exclusive_then_shared_inside_no(worker):
         A[0] = value + 1
 
 
-@program(A=(4, 3))
+@program(A=((4, 3), float))
 def transfer_between_rows_no(worker):
     A = worker["A"]
     for i in range(6):
@@ -76,7 +76,7 @@ def transfer_between_rows_no(worker):
             A[rows[-1], 0] += 1
 
 
-@program(A=(4, 3))
+@program(A=((4, 3), float))
 def transfer_that_locks_one_row_yes(worker):
     A = worker["A"]
     if worker.rank < 2:
