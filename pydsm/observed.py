@@ -520,6 +520,7 @@ class ObservedBarrier(Barrier):
     def wait(self, rank: int) -> None:
         """Wait until every worker has come here; see `Barrier.wait`."""
         chain = observers()
+        self._first_park = 0.0 if scheduler() is not None else self._first_park
         for observer in chain:
             observer.arriving()
         super().wait(rank)

@@ -34,6 +34,7 @@ from pydsm.native.undo import UndoRecord
 from pydsm.native.words import (
     REFUSED,
     THROUGH,
+    Bell,
     ByteLock,
     Meeting,
     Words,
@@ -47,6 +48,7 @@ from pydsm.native.words import (
 __all__ = [
     "REFUSED",
     "THROUGH",
+    "Bell",
     "ByteLock",
     "Meeting",
     "Region",

@@ -1,6 +1,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, embedsignature=True
 """64-bit atomic words in shared memory."""
 
+cimport cython
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
 from libc.errno cimport errno
@@ -235,3 +236,4 @@ cdef class Words:
 
 
 include "barrier.pxi"
+include "bell.pxi"
