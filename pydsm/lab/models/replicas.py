@@ -48,7 +48,9 @@ class Replicas(InOrder):
         self.place = [write.location for write in test.writes]
         self.copies = test.size + bool(test.finals)
         self.of_worker = [mask_of(w for w, owner in enumerate(self.owner) if owner == p) for p in range(test.size)]
-        self.of_location = [mask_of(w for w, at in enumerate(self.place) if at == x) for x in range(len(test.locations))]
+        self.of_location = [
+            mask_of(w for w, at in enumerate(self.place) if at == x) for x in range(len(test.locations))
+        ]
 
     @abstractmethod
     def waits_for(self, arrived: int, write: Instruction, worker: int) -> int:
