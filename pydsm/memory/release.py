@@ -224,9 +224,11 @@ class ReplicaObserver(Observer):
     # -- barriers ----------------------------------------------------------------
 
     def arriving(self) -> None:
-        """Publish everything."""
+        """Publish everything, and get ready for a change of the homes."""
         with self._mutex:
             self._publish(EVERYTHING)
+            for replica in self._replicas.values():
+                replica.settle(alone=threading.active_count() == 1)
 
     def met(self) -> None:
         """Bring home what all have published, unless another worker has done so."""

@@ -194,6 +194,56 @@ def test_pages_that_nobody_writes_are_nobodys_own(new_team: NewTeam) -> None:
         assert team.run(program) == [3, 0]
 
 
+@pytest.mark.parametrize("size", [10, 100_000])
+def test_a_write_that_changes_no_bit_is_none(new_team: NewTeam, size: int) -> None:
+    """It makes a page the worker's own, which must not keep what is written to the home later."""
+
+    def program(worker: pydsm.Worker) -> list[int]:
+        A, seen = worker["A"], []
+        for turn in range(3):
+            if worker.rank == 0:
+                A[:] = A.copy()
+            worker.barrier()
+            if worker.rank == 1:
+                A[::7] = turn + 1
+            worker.barrier()
+            seen.append(int(A[7]))
+        return seen
+
+    with new_team(2) as team:
+        A = team.array("A", size, int)
+        assert team.run(program) == [[1, 2, 3]] * 2
+        assert A[7] == 3
+
+
+def test_threads_write_while_their_worker_is_in_a_barrier(new_team: NewTeam) -> None:
+    def program(worker: pydsm.Worker) -> list[int]:
+        A, leave = worker["A"], threading.Event()
+
+        def write() -> None:
+            turn = 0
+            while not leave.is_set():
+                A[512 * (turn % 60) + 8 + worker.rank] = turn // 60 + 1
+                turn += 1
+
+        thread = threading.Thread(target=write)
+        thread.start()
+        for turn in range(40):
+            A[512 * turn + worker.rank] = turn + 1
+            worker.barrier()
+            assert (A[: 512 * (turn + 1) : 512] == A[1 : 512 * (turn + 1) : 512]).all()
+            worker.barrier()
+        leave.set()
+        thread.join()
+        return A[8 + worker.rank : 512 * 60 : 512].tolist()
+
+    with new_team(2) as team:
+        A = team.array("A", 512 * 60, int)
+        zero, one = team.run(program)
+        assert (A[8::512].tolist(), A[9::512].tolist()) == (zero, one)
+        assert A[: 512 * 40 : 512].tolist() == A[1 : 512 * 40 : 512].tolist() == list(range(1, 41))
+
+
 # -- who maps what ------------------------------------------------------------------------
 
 
