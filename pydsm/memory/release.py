@@ -158,8 +158,9 @@ class ReplicaObserver(Observer):
             self._hear()
             for hold in holds:
                 self._heard.acquire(hold.array_id, hold.stripes, shared=hold.shared)
-                for start, stop in spans_of(hold).tolist() if hold.array is not None else ():
-                    self._heard.see_atomics(hold.array_id, start, stop)
+                if self._heard.knows_atomics(hold.array_id):
+                    for start, stop in spans_of(hold).tolist():
+                        self._heard.see_atomics(hold.array_id, start, stop)
             self._pull(scope_of_holds(self._policy, holds))
 
     def releasing(self, holds: Sequence[Hold], *, failed: bool) -> None:

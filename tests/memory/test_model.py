@@ -40,6 +40,7 @@ def follow(worker: pydsm.Worker, steps: list[Step]) -> list[tuple[int, Any]]:
                 value = _do(worker, what, *rest)
             seen.append((number, value))
             turns.step()
+    turns.wait(len(steps))  # the end of a worker publishes too
     return seen
 
 
