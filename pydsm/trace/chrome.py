@@ -85,7 +85,7 @@ def _slices(timeline: Timeline) -> Iterator[_Slice]:
 def _of_event(event: Event, index: int, lane: int) -> Iterator[_Slice]:
     args = _args(event)
     if event.kind != "lock":
-        name = {"program": f"run {event.run}", "run": f"run {event.run}"}.get(event.kind, _title(event))
+        name = f"run {event.run + 1}" if event.kind in ("program", "run") else _title(event)
         yield _Slice(event.kind, name, lane, event.begin, event.end, index, args)
         return
     args["waited_ns"] = event.waited

@@ -105,7 +105,7 @@ class Pad:
 
 
 def _nameless() -> IO[bytes]:
-    return tempfile.TemporaryFile(prefix="pydsm-trace-", buffering=0)  # noqa: SIM115 (open as long as a run lasts)
+    return tempfile.TemporaryFile(prefix="pydsm-trace-", buffering=0)
 
 
 def _plain(value: Any) -> Any:

@@ -25,6 +25,9 @@ __all__ = ["Recorder"]
 
 _NOWHERE: Final = -1
 """The place of an event that is not recorded."""
+# As plain ints: operations on members of an enumeration cost more than all the rest.
+_RUN, _LOCK, _PART, _BARRIER, _ATOMIC, _WAIT_UNTIL, _FENCE = map(int, Kind)
+_SHARED, _FAILED, _GAVE_UP, _FENCED = map(int, Flag)
 
 
 class Recorder(Observer):
@@ -57,13 +60,13 @@ class Recorder(Observer):
 
     def begin(self) -> None:
         """Record that the function begins."""
-        self._run = self._record(now(), Kind.RUN)
+        self._run = self._record(now(), _RUN)
 
     def end(self, *, failed: bool) -> None:
         """Record how it ended, and let go of the files."""
-        if self._run != _NOWHERE:
+        if self._run >= 0:
             if failed:
-                self._words[self._run + 3] |= Flag.FAILED
+                self._words[self._run + 3] |= _FAILED
             self._words[self._run + 2] = now()
         if self._lost:
             self._pad.remark({"lost": self._lost})
@@ -85,84 +88,87 @@ class Recorder(Observer):
         if not holds:
             return
         asked = now()
-        place = self._ask(asked, holds[0], Kind.LOCK, len(holds))
-        for other in holds[1:]:
-            self._ask(asked, other, Kind.PART, 1)
-        key = _key(holds)
-        stack = self._open.get(key)
-        if stack is None:
-            self._open[key] = [place]
+        place = self._ask(asked, holds[0], _LOCK, len(holds))
+        if len(holds) > 1:
+            for other in holds[1:]:
+                self._ask(asked, other, _PART, 1)
+        key = id(holds) if holds[0].array is not None else _lock_key(holds)
+        if key in self._open:
+            self._open[key].append(place)
         else:
-            stack.append(place)
+            self._open[key] = [place]
+        if place >= 0:
+            self._words[place] = now()  # what came before was our own time, not the lock's
 
     def acquired(self, holds: Sequence[Hold]) -> None:
         """Record when the worker had it."""
-        stack = self._open.get(_key(holds))
-        if stack and stack[-1] != _NOWHERE:
-            self._words[stack[-1] + 1] = now()
+        had = now()
+        stack = self._open.get(id(holds)) or self._open.get(_lock_key(holds))
+        if stack and stack[-1] >= 0:
+            self._words[stack[-1] + 1] = had
 
     def not_acquired(self, holds: Sequence[Hold]) -> None:
         """Record that it gave up."""
         place = self._close(holds)
-        if place != _NOWHERE:
-            self._words[place + 3] |= Flag.GAVE_UP
+        if place >= 0:
+            self._words[place + 3] |= _GAVE_UP
             self._words[place + 2] = now()
 
     def releasing(self, holds: Sequence[Hold], *, failed: bool) -> None:
         """Record that the body is through, or was left by an error."""
-        stack = self._open.get(_key(holds))
-        if stack and stack[-1] != _NOWHERE:
+        stack = self._open.get(id(holds)) or self._open.get(_lock_key(holds))
+        if stack and stack[-1] >= 0:
             self._words[stack[-1] + 7] = now()
             if failed:
-                self._words[stack[-1] + 3] |= Flag.FAILED
+                self._words[stack[-1] + 3] |= _FAILED
 
     def released(self, holds: Sequence[Hold]) -> None:
         """Record when others could have it."""
         ended = now()
         place = self._close(holds)
-        if place != _NOWHERE:
+        if place >= 0:
             self._words[place + 2] = ended
 
     # -- atomic operations and fences ------------------------------------------------
 
     def atomic_begins(self, atomic: Atomic) -> None:
         """Record an atomic operation."""
-        began = now()
-        kind = Kind.WAIT_UNTIL if atomic.op == "wait_until" else Kind.ATOMIC
         start, stop = self._elements(atomic)
-        flags = 0 if atomic.writes else Flag.READS
         subject = atomic.array_id | self._op(atomic.op) << PARTS_SHIFT
-        place = self._record(began, kind | flags, subject, start, stop)
-        self._open.setdefault(id(atomic), []).append(place)
+        kind = _WAIT_UNTIL if atomic.op == "wait_until" else _ATOMIC
+        place = self._record(now(), kind, subject, start, stop)
+        self._open[id(atomic)] = [place]
+        if place >= 0:
+            self._words[place] = now()
 
     def atomic_ended(self, atomic: Atomic, *, failed: bool) -> None:
         """Record its end."""
         ended = now()
         stack = self._open.pop(id(atomic), None)
-        if stack and stack[-1] != _NOWHERE:
+        if stack and stack[-1] >= 0:
             if failed:
-                self._words[stack[-1] + 3] |= Flag.FAILED
+                self._words[stack[-1] + 3] |= _FAILED
             self._words[stack[-1] + 2] = ended
 
     def fencing(self, array: Any, array_id: int, rows: Any) -> None:
         """Record a fence."""
-        start, stop = _interval(array, rows) or (0, rows_of(array).span)
-        self._record(now(), Kind.FENCE, array_id, start, stop)
+        start, stop = _interval(rows_of(array), rows) or (0, rows_of(array).span)
+        self._record(now(), _FENCE, array_id, start, stop)
 
     # -- barriers ------------------------------------------------------------------
 
     def arriving(self) -> None:
         """Record that the worker has come to a barrier."""
-        self._barrier = self._record(now(), Kind.BARRIER)
+        self._barrier = self._record(now(), _BARRIER)
 
     def met(self) -> None:
         """Record when all were there."""
-        if self._barrier != _NOWHERE:
+        if self._barrier >= 0:
             self._words[self._barrier + 1] = now()
 
     def departed(self) -> None:
         """Record that it goes on."""
-        if self._barrier != _NOWHERE:
+        if self._barrier >= 0:
             self._words[self._barrier + 2] = now()
 
     # -- what other observers tell -----------------------------------------------
@@ -188,8 +194,9 @@ class Recorder(Observer):
         words[place + 5] = start
         words[place + 6] = stop
         ident = threading.get_ident()
-        thread = 0 if ident == self._main else self._thread(ident)
-        words[place + 3] = kind | thread << THREAD_SHIFT | self._sites.here(3) << SITE_SHIFT
+        if ident != self._main:
+            kind |= self._thread(ident) << THREAD_SHIFT
+        words[place + 3] = kind | self._sites.here() << SITE_SHIFT
         return place
 
     def _more(self, place: int) -> bool:
@@ -204,14 +211,17 @@ class Recorder(Observer):
         number = hold.array_id
         if number not in self._known:
             self._tell(number, hold.name, [], "", 1)
-        interval = _interval(hold.array, hold.key) if hold.array is not None else (0, 0)
-        start, stop = interval or (LISTED, 0)
+        array = hold.array
+        interval = _interval(array._rows, hold.key) if array is not None else (0, 0)
         if hold.shared:
-            kind |= Flag.SHARED
+            kind |= _SHARED
         if hold.fence:
-            kind |= Flag.FENCED
-        place = self._record(time, kind, number | parts << PARTS_SHIFT, start, stop)
-        if interval is None and place != _NOWHERE:
+            kind |= _FENCED
+        subject = number | parts << PARTS_SHIFT
+        if interval is not None:
+            return self._record(time, kind, subject, interval[0], interval[1])
+        place = self._record(time, kind, subject, LISTED)
+        if place >= 0:
             self._list(place, hold.rows.tolist())
         return place
 
@@ -229,23 +239,25 @@ class Recorder(Observer):
         array, key = atomic.array, atomic.key
         if atomic.array_id in self._flat:  # a row is an element
             if type(key) is np.ndarray and key.dtype.kind in "iu" and len(key) and rows_of(array).step > 0:
-                low, high = _interval(array, int(key.min())), _interval(array, int(key.max()))
-                return (low or (0, 0))[0], (high or (0, 0))[1]
-            interval = _interval(array, key)
+                low, high = (_interval(rows_of(array), int(bound)) or (0, 0) for bound in (key.min(), key.max()))
+                return low[0], high[1]
+            interval = _interval(rows_of(array), key)
             if interval is not None:
                 return interval
         elements = atomic.elements
         return (int(elements[0]), int(elements[-1]) + 1) if len(elements) else (0, 0)
 
     def _close(self, holds: Sequence[Hold]) -> int:
-        key = _key(holds)
+        key: Any = id(holds)
         stack = self._open.get(key)
+        if stack is None:
+            key = _lock_key(holds)
+            stack = self._open.get(key)
         if not stack:
             return _NOWHERE
-        place = stack.pop()
-        if not stack:
+        if len(stack) == 1:
             del self._open[key]
-        return place
+        return stack.pop()
 
     def _op(self, name: str) -> int:
         number = self._ops.get(name)
@@ -266,22 +278,18 @@ class Recorder(Observer):
         self._pad.remark({"array": number, "name": name, "shape": shape, "dtype": dtype, "block": block})
 
 
-def _key(holds: Sequence[Hold]) -> Any:
-    """Return what an acquire and its release have in common: a named lock is told of anew, by each thread."""
-    first = holds[0] if holds else None
-    if first is None or first.array is not None:
-        return id(holds)
-    return first.array_id, threading.get_ident()
+def _lock_key(holds: Sequence[Hold]) -> Any:
+    """Return what an acquire of a named lock and its release, which is told of anew, have in common."""
+    return (holds[0].array_id, threading.get_ident()) if holds else None
 
 
-def _interval(array: Any, key: Any) -> tuple[int, int] | None:
+def _interval(rows: Any, key: Any) -> tuple[int, int] | None:
     """Return the rows of the whole array that a simple key means; None for another key."""
-    rows = rows_of(array)
-    if rows.step == 0:
-        return rows.origin, rows.origin + rows.span
-    if type(key) is int:
+    if type(key) is int and rows.step:
         first = rows.origin + (key + rows.count if key < 0 else key) * rows.step
         return first, first + 1
+    if rows.step == 0:
+        return rows.origin, rows.origin + rows.span
     if key is None or key is Ellipsis:
         key = slice(None)
     if type(key) is slice and rows.step == 1:

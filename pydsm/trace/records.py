@@ -56,5 +56,4 @@ class Flag(IntFlag):
     SHARED = 1 << KIND_BITS
     FAILED = 2 << KIND_BITS
     GAVE_UP = 4 << KIND_BITS
-    READS = 8 << KIND_BITS
-    FENCED = 16 << KIND_BITS
+    FENCED = 8 << KIND_BITS
