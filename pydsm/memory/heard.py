@@ -91,8 +91,7 @@ class Heard:
         return near
 
     def next_epoch(self) -> None:
-        """Come after all, and forget what nobody asks for any more."""
-        self.see_everything()
+        """Forget what nobody asks for any more, because all have come after it."""
         self._tables.clear()
         self._far.clear()
 
