@@ -7,8 +7,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
 from pydsm.core.clock import tick
 from pydsm.core.diff import Diff
 from pydsm.core.events import Atomic, Hold, Observer
@@ -21,7 +19,6 @@ from pydsm.memory.pending import Part, Pending
 from pydsm.memory.replica import Replica
 from pydsm.memory.scope import EVERYTHING, Policy, Scope, scope_of_fence, scope_of_holds, spans_of
 from pydsm.memory.telling import tell
-from pydsm.native import locks_of
 
 if TYPE_CHECKING:
     from pydsm.core.layout import Description
@@ -116,7 +113,10 @@ class ReplicaObserver(Observer):
         self._pull(EVERYTHING)
 
     def atomic_ended(self, atomic: Atomic, *, failed: bool) -> None:
-        """Publish what it left, and all that this worker wrote before."""
+        """Publish what it left, and all that this worker wrote before.
+
+        Who waits for the element was woken by the operation, and looks again when it has the log.
+        """
         if not self._atomic.begun:
             return
         elements = self._atomic.begun.pop()
@@ -126,18 +126,6 @@ class ReplicaObserver(Observer):
         finally:
             self._log.__exit__(None, None, None)
             self._mutex.release()
-        if writes:
-            self._wake_watchers(atomic.array, elements)
-
-    def _wake_watchers(self, array: Any, elements: Any) -> None:
-        """Wake who waits for an element, now that it can be seen."""
-        locks = locks_of(array)
-        table = locks.policy
-        shape = table.description.shape
-        stripe = None
-        if len(elements) == 1:
-            stripe = int(elements[0]) // max(1, int(np.prod(shape[1:]))) // table.description.block
-        table.wake_watchers(locks, stripe)
 
     # -- barriers ----------------------------------------------------------------
 

@@ -255,23 +255,23 @@ def test_a_thread_may_write_while_its_worker_is_in_a_barrier(new_team: NewTeam) 
 # -- who maps what ------------------------------------------------------------------------
 
 
-def test_two_mappings_in_one_process_are_one_replica(new_team: NewTeam) -> None:
+@pytest.mark.parametrize("size", [3, 100_000])
+def test_two_mappings_in_one_process_are_one_replica(new_team: NewTeam, size: int) -> None:
     with new_team(2) as team:
-        A = team.array("A", 3, int)
+        A = team.array("A", size, int)
         attached = [pydsm.attach(f"{team.namespace}/A", readonly=True)]
 
         def program(worker: pydsm.Worker) -> list[list[int]]:
             same = attached[0]
-            A[worker.rank] = 5
-            mine = same.tolist()
+            A[-worker.rank] = 5  # on different pages, if there are some
+            mine = same[[0, -1]].tolist()
             worker.barrier()
             with pytest.raises(ValueError, match="read-only"):
                 same[0] = 1
-            return [mine, same.tolist(), worker["A"].tolist()]
+            return [mine, same[[0, -1]].tolist(), worker["A"][[0, -1]].tolist()]
 
-        both = [5, 5, 0]
-        assert team.run(program) == [[[5, 0, 0], both, both], [[0, 5, 0], both, both]]
-        assert attached.pop().tolist() == A.tolist() == both
+        assert team.run(program) == [[[5, 0], [5, 5], [5, 5]], [[0, 5], [5, 5], [5, 5]]]
+        assert attached.pop()[[0, -1]].tolist() == A[[0, -1]].tolist() == [5, 5]
 
 
 def test_a_guarded_array_is_a_replica_too(new_team: NewTeam) -> None:
@@ -681,6 +681,54 @@ def test_a_death_in_an_update_with_undo_changes_nobodys_rows(new_team: NewTeam) 
         A = team.array("A", 2, int)
         assert team.run(program)[0] == [10, 5]
         assert A.tolist() == [10, 5]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_death_while_writes_are_brought_home_is_made_good_by_the_next(new_team: NewTeam, when: str) -> None:
+    def program(worker: pydsm.Worker) -> list[list[int]]:
+        A, observer, seen = worker["A"], observers()[0], []
+        log, honest = observer._log, observer.met  # type: ignore[attr-defined]
+        close = log.close_epoch
+
+        def die() -> None:
+            if when == "after":
+                close()
+            turns.step()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        if worker.rank == 0:
+            log.close_epoch = die
+        else:
+            observer.met = lambda: (turns.wait(1), honest())  # type: ignore[assignment, func-returns-value]
+        for turn in range(1, 4):
+            A[worker.rank] = turn
+            worker.barrier()
+            seen.append(A.tolist())
+            worker.barrier()
+        return seen
+
+    turns.reset()
+    with new_team(3, on_death="continue") as team:
+        A = team.array("A", 3, int)
+        first, *others = team.run(program)
+        assert isinstance(first, pydsm.WorkerDiedError)
+        assert others == [[[1, 1, 1], [1, 2, 2], [1, 3, 3]]] * 2
+        assert A.tolist() == [1, 3, 3]
+
+
+def test_a_team_for_a_group_has_a_log_for_the_group(new_team: NewTeam) -> None:
+    def program(worker: pydsm.Worker) -> None:
+        with worker["A"].locked(0):
+            worker["A"][0] += 1
+
+    with new_team(2, mode=0o660) as team:
+        A = team.array("A", 1, int)
+        team.run(program)
+        assert A[0] == 2
+        modes = {
+            os.stat(f"/dev/shm/{name}").st_mode & 0o777 for name in os.listdir("/dev/shm") if team.namespace in name
+        }
+        assert modes == {0o660}
 
 
 def test_a_failed_worker_s_writes_come_home(new_team: NewTeam) -> None:
