@@ -309,7 +309,7 @@ class _Parser:
         if not 0 <= worker < len(self.registers):
             self.fail(f"there is no worker P{worker}: the test has {len(self.registers)}", place)
         if register.text not in self.registers[worker]:
-            self.fail(f"P{worker} writes no register {register}", register)
+            self.fail(f"P{worker} writes no register {register.text}", register)
         return f"{worker}:{register.text}"
 
 
