@@ -47,8 +47,6 @@ def single(options: argparse.Namespace) -> int:
 def run(options: argparse.Namespace) -> int:
     """Run one test, or all, for real."""
     names = lab.names() if options.test is None else (options.test,)
-    if options.model is not None:
-        find_model(options.model)
     found = []
     for name in names:
         seen = lab.observe(name, options.run, memory=options.memory, model=options.model)

@@ -65,6 +65,13 @@ def test_a_lazy_memory_shows_what_entry_consistency_allows_and_one_machine_does_
     assert lab.observe("SB+locks-elsewhere", 50, memory="release").positive == 0
 
 
+@pytest.mark.skipif(find_spec("pydsm.control") is None, reason="this pydsm has no controlled schedules")
+def test_workers_whose_schedule_is_controlled_do_not_wait_in_a_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYDSM_SCHEDULE", "1")
+    histogram = lab.observe("SB", 5)
+    assert (sum(histogram.counts.values()), histogram.forbidden) == (5, ())
+
+
 def test_an_outcome_that_the_model_forbids_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     histogram = lab.observe("INC+fences", 300, model="tso")
     assert histogram.forbidden == ()
