@@ -1,5 +1,6 @@
 # What arrays of a checked team do besides: items, operators, and the parts of other hooks.
 
+cdef tuple EMPTY = ()
 cdef object fancy = None        # (array, key, kind) -> None: see an access by an index that only NumPy reads
 
 
@@ -27,6 +28,9 @@ cdef inline cnp.ndarray view_of(cnp.ndarray array):
 
 cdef int inform(array, key, bint write) except -1:
     """Tell those who want to know of accesses before they are made."""
+    global listeners
+    if listeners is None:
+        listeners = find_listeners()
     for listener in listeners:
         listener.accessed(array, key, write=write)
     return 0
@@ -149,7 +153,7 @@ def getitem(cnp.ndarray self not None, key):
     shadow = shadow_of(self)
     if shadow is None:
         return race_get_item(self, key)
-    if listeners:
+    if listeners is not EMPTY:
         inform(self, key, False)
     if is_one_item(key, self, &offset):
         touch_bytes(shadow, <char *> cnp.PyArray_DATA(self) - shadow.home + offset, cnp.PyArray_ITEMSIZE(self), RACE_READ)
@@ -175,7 +179,7 @@ def setitem(cnp.ndarray self not None, key, value):
     if shadow is None:
         race_set_item(self, key, value)
         return None
-    if listeners:
+    if listeners is not EMPTY:
         inform(self, key, True)
     if not is_itself(self, key, value):
         touch_operand(key)
@@ -210,7 +214,7 @@ def access(array, int kind, key=...):
     shadow = shadow_of(<cnp.ndarray> array)
     if shadow is None:
         return
-    if listeners:
+    if listeners is not EMPTY:
         inform(array, key, kind == RACE_WRITE)
     if key is Ellipsis:
         touch(shadow, <cnp.ndarray> array, kind)

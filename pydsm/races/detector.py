@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from pydsm.core.events import Atomic, Hold, Observer, observers
 from pydsm.core.place import address_of
 from pydsm.native.races import Shadow, Watcher, report_to, set_shadow, watch
@@ -44,11 +42,11 @@ class Detector(Watcher, Observer):  # type: ignore[misc]
     def begin(self) -> None:
         """Begin to check."""
         report_to(self._findings.report)
-        watch(self, ())
+        watch(self, lambda: _listeners(self))
 
     def end(self, *, failed: bool) -> None:
         """Check no more."""
-        watch(None, ())
+        watch(None, None)
 
     def mapped(self, root: Any, description: Any, array_id: int) -> None:
         """Give an array its shadow."""
@@ -92,17 +90,10 @@ def _is_readonly(root: Any) -> bool:
     return root.base is not None and not root.base.flags.writeable
 
 
-def tell_others() -> None:
-    """Tell those observers of accesses that want to know of them."""
-
-
-def listeners_of(detector: Observer) -> tuple[Observer, ...]:
+def _listeners(detector: Observer) -> tuple[Observer, ...]:
     """Return who else wants to know of accesses."""
     return tuple(
         observer
         for observer in observers()
         if observer is not detector and type(observer).accessed is not Observer.accessed
     )
-
-
-_ = np

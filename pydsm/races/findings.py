@@ -144,7 +144,7 @@ class Findings:
         exact = True
         for axis, (low, high) in enumerate(zip(start, stop, strict=True)):
             if not exact:
-                low, high = 0, shape[axis] - 1  # noqa: PLW2901
+                low, high = 0, shape[axis] - 1
             parts.append(str(low) if low == high else f"{low}:{high + 1}")
             exact = exact and bool(low == high)
         return name, rows, f"elements in [{', '.join(parts)}]"

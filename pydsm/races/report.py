@@ -125,7 +125,9 @@ class Race:
     @property
     def key(self) -> tuple[str, bool, tuple[Any, ...]]:
         """What makes it the same race: array and both places."""
-        places = sorted((side.place.file, side.place.line, side.place.function) for side in (self.access, self.previous))
+        places = sorted(
+            (side.place.file, side.place.line, side.place.function) for side in (self.access, self.previous)
+        )
         return self.array, self.possible, tuple(places)
 
 

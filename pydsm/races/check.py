@@ -43,7 +43,9 @@ class RaceCheck(Instrument):
         """Refuse a strict check of a memory with replicas, which writes arrays itself."""
         memory = others.get("memory")
         if memory is not None and self.options.mode == "strict":
-            raise ValueError("check='strict' works only with memory='coherent': replicas are written by the memory itself")
+            raise ValueError(
+                "check='strict' works only with memory='coherent': replicas are written by the memory itself"
+            )
 
     def open(self, namespace: Namespace, size: int) -> None:
         """Make the team's segments."""
@@ -111,5 +113,7 @@ class _Parent:
                 race = from_json(json.loads(line))
                 found.setdefault(race.key, race)
         sure = {(array, places) for array, possible, places in found if not possible}
-        self.races = tuple(race for (array, _, places), race in found.items() if not race.possible or (array, places) not in sure)
+        self.races = tuple(
+            race for (array, _, places), race in found.items() if not race.possible or (array, places) not in sure
+        )
         summary.add(self.races)
