@@ -20,10 +20,11 @@ up: the highest rank among those who wait for rows, as without a schedule (see
 Other threads of a worker are not scheduled, and what they do may end its wait.  So while a worker
 waits that has any, all try again for a second before anybody gives up.
 
-**Death.**  The parent sees a worker's death, says so (`GONE`) and then looks whether it had
-the turn; who gives the turn away looks at `GONE` after.  So one of the two sees the other, and
-by compare-and-swap only one takes the turn back and chooses anew.  What a worker died in
-the middle of writing here is harmless: it is first in the new set and then out of the old one.
+**Death.**  The parent sees a worker's death, says so (`GONE`) and then looks whether anybody dead
+has the turn; who gives the turn away looks at `GONE` after.  So one of the two sees the other,
+and by compare-and-swap only one takes the turn back and chooses anew.  It may be another one's than that
+of who died last: who gave the turn to somebody dead may die before it looks.  What a worker died
+in the middle of writing here is harmless: it is first in the new set and then out of the old one.
 
 `tests/model/turns.py` explores every interleaving of this, with deaths.
 """
@@ -80,8 +81,10 @@ class Turns:
         if not survive:
             self._words.compare_and_swap(Word.TURN, rank + 1, FROZEN)
             return
-        self._words.or_(Word.GONE, 1 << rank)
-        if self._words.compare_and_swap(Word.TURN, rank + 1, self._parent + 1):
+        gone = self._words.or_(Word.GONE, 1 << rank) | 1 << rank
+        turn = self._words.load(Word.TURN)
+        is_lost = 0 < turn <= self.board.size and gone >> turn - 1 & 1  # maybe given to one that was dead before
+        if is_lost and self._words.compare_and_swap(Word.TURN, turn, self._parent + 1):
             self._words.store(Word.MOVED, 1)
             self._give(self._choose(), self._parent)
         self._wake()  # it may have died before it could wake

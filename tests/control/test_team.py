@@ -13,6 +13,8 @@ import pytest
 
 import pydsm
 
+SEEDS = 100 if os.environ.get("PYDSM_LONG") else 10
+
 
 def run(
     program: Callable[..., Any], schedule: int | str, size: int = 2, length: int = 8, **options: Any
@@ -54,10 +56,10 @@ def everything(worker: pydsm.Worker) -> Any:
 
 def test_the_same_seed_gives_the_same_steps_and_results_and_others_give_others() -> None:
     seen = {}
-    for seed in range(15):
+    for seed in range(SEEDS):
         seen[seed] = run(everything, seed, size=3)
         assert run(everything, seed, size=3) == seen[seed]
-    assert len({digest for _, digest, _ in seen.values()}) == 15
+    assert len({digest for _, digest, _ in seen.values()}) == SEEDS
 
 
 @pytest.mark.parametrize("start", ["spawn", "forkserver"])

@@ -152,6 +152,16 @@ def test_the_turn_is_not_given_to_the_dead() -> None:
         assert not board.words.load(Word.GONE) >> me & 1
 
 
+def test_a_turn_given_to_the_dead_by_one_that_died_before_it_looked_is_not_lost() -> None:
+    turns, board = begun(3)
+    me = board.words.load(Word.TURN) - 1
+    dead, other = (me + 1) % 3, (me + 2) % 3
+    turns.lose(dead, survive=True)
+    board.words.store(Word.TURN, dead + 1)  # the last that `me` did
+    turns.lose(me, survive=True)
+    assert board.words.load(Word.TURN) == other + 1
+
+
 def test_nobody_runs_after_a_death_that_ends_the_run() -> None:
     turns, board = begun(2)
     me = board.words.load(Word.TURN) - 1
