@@ -131,11 +131,16 @@ def test_a_plain_write_is_found_before_anybody_gives_up() -> None:
 
 def test_who_waits_for_what_an_end_brings_may_be_the_next_to_run() -> None:
     def ender(shared: Shared) -> Generator[object]:
-        yield STEP
+        while not shared.get("asked"):  # the other waits already
+            yield STEP
         shared["ended"] = True
 
+    def has_ended(shared: Shared) -> bool:
+        shared["asked"] = True
+        return bool(shared.get("ended"))
+
     def waiter(shared: Shared) -> Generator[object]:
-        yield Wait(lambda shared: shared.get("ended", False))
+        yield Wait(has_ended)
         shared["log"].append("waiter")
 
     def other(shared: Shared) -> Generator[object]:
