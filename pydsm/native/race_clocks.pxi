@@ -45,6 +45,9 @@ cdef class Watcher:
     cdef int meetings
     cdef dict shadows           # by array id
     cdef list holding           # what this worker holds now
+    cdef readonly dict lock_names       # of the named locks it has held, by id
+    cdef object atomic          # the operation it is in the middle of, and its elements
+    cdef tuple elements
     cdef object keep
 
     def __cinit__(self, int me, int workers, cnp.ndarray base not None, cnp.ndarray live not None,
@@ -61,7 +64,7 @@ cdef class Watcher:
         self.arrivals, self.locks = words_of(arrivals), words_of(locks)
         self.epochs, self.named = history.shape[1], locks.shape[0]
         self.keep = (live, history, arrivals, locks)
-        self.shadows, self.holding = {}, []
+        self.shadows, self.holding, self.lock_names = {}, [], {}
         for worker in range(workers):
             self.known[worker] = self.fenced[worker] = self.visible[worker] = base[worker]
         self.clock = self.known[me] + 1
@@ -162,6 +165,7 @@ cdef class Watcher:
                 self.hear(self.locks + (<Py_ssize_t> (hold.array_id % self.named)) * 2 * self.workers)
                 self.fence_here()
                 held = Held(hold.array_id, 0, 0, False)
+                self.lock_names[held.array_id] = hold.name
             else:
                 shadow = self.shadow(hold)
                 held = read_hold(shadow, hold)
@@ -172,9 +176,20 @@ cdef class Watcher:
                         self.hear_stripe(shadow, stripe, held.shared)
                 if hold.fence:
                     self.fence_here()
+            if hold.recover:
+                self.recovered(hold)
             self.change_holds(shadow, held, True)
         self.note_holds()
         self.refresh()
+
+    def hear_of_all(self, int worker):
+        """Hear of everything that a worker has done, which is dead."""
+        self.known[worker] = max(self.known[worker], dsm_load(self.live + 8 * worker))
+        self.fenced[worker] = self.visible[worker] = self.known[worker]
+        self.refresh()
+
+    def recovered(self, hold):
+        """See rows be taken over that somebody may have died in."""
 
     cdef inline int hear_stripe(self, Shadow shadow, Py_ssize_t stripe, bint shared) noexcept:
         self.hear(shadow.lock(stripe, False))
@@ -233,31 +248,40 @@ cdef class Watcher:
         self.fence_here()
         self.refresh()
 
-    def before_atomic(self, atomic, array_id, elements):
+    def atomic_begins(self, atomic):
         """Publish an atomic operation, and what came before it.
 
         What it may see is heard of first: who is ordered before it is so already when it
         is looked for; looking later would find those who were ordered after it.
         """
-        cdef Shadow shadow = <Shadow?> self.shadows[array_id]
-        cdef Py_ssize_t units = cnp.PyArray_ITEMSIZE(atomic.array) // shadow.unit
-        cdef int kind = RACE_ATOMIC_WRITE if atomic.writes else RACE_ATOMIC_READ
+        cdef Shadow shadow = self.shadow(atomic)
+        cdef tuple elements = elements_of(shadow, atomic)
+        cdef Py_ssize_t units = shadow.units_of_item, element
+        cdef bint writes = atomic.writes
+        self.atomic, self.elements = atomic, elements
         if atomic.op != "store_release":
             self.hear_elements(shadow, elements)
+        if listeners is not EMPTY:
+            inform(atomic.array, atomic.key, writes)
         for element in elements:
-            touch_units(shadow, element * units, element * units + units - 1, kind)
-        if atomic.writes:
+            touch_units(shadow, element * units, element * units + units - 1,
+                        RACE_ATOMIC_WRITE if writes else RACE_ATOMIC_READ)
+        if writes:
             self.step()
             self.fence_here()
             for element in elements:
                 self.tell(shadow.element(element))
 
-    def after_atomic(self, atomic, array_id, elements):
+    def atomic_ended(self, atomic, *, failed):
         """Hear of what came before the operations that this one saw."""
-        if atomic.op != "store_release":
-            self.hear_elements(<Shadow?> self.shadows[array_id], elements)
+        cdef Shadow shadow
+        if not failed and atomic.op != "store_release":
+            shadow = self.shadow(atomic)
+            self.hear_elements(shadow, self.elements if atomic is self.atomic else elements_of(shadow, atomic))
+        self.atomic = None
 
-    cdef int hear_elements(self, Shadow shadow, elements) except -1:
+    cdef int hear_elements(self, Shadow shadow, tuple elements) except -1:
+        cdef Py_ssize_t element
         for element in elements:
             self.hear(shadow.element(element))
         self.step()
@@ -281,6 +305,15 @@ cdef class Watcher:
             self.fenced[worker] = self.visible[worker] = self.known[worker]
         self.meetings += 1
         self.refresh()
+
+
+cdef tuple elements_of(Shadow shadow, atomic):
+    """Return the positions of the elements of an atomic operation in the flattened whole array."""
+    cdef Py_ssize_t offset = 0
+    cdef cnp.ndarray array = <cnp.ndarray?> atomic.array
+    if atomic.op != "accumulate" and is_one_item(atomic.key, array, &offset):
+        return ((<char *> cnp.PyArray_DATA(array) - shadow.home + offset) // cnp.PyArray_ITEMSIZE(array),)
+    return tuple(atomic.elements.tolist())
 
 
 cdef Held read_hold(Shadow shadow, hold):

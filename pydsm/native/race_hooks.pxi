@@ -1,6 +1,5 @@
 # What arrays of a checked team do besides: items, operators, and the parts of other hooks.
 
-cdef tuple EMPTY = ()
 cdef object fancy = None        # (array, key, kind) -> None: see an access by an index that only NumPy reads
 
 

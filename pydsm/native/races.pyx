@@ -120,6 +120,7 @@ NEWEST = RACE_NEWEST
 cdef Watcher active = None      # of the worker that this process is
 cdef int quiet = 0              # how many `racy` blocks are open
 cdef tuple listeners = ()       # who wants to know of accesses before they are made; None: not asked yet
+cdef tuple EMPTY = ()
 cdef object find_listeners = None
 
 
@@ -132,7 +133,7 @@ def watch(Watcher watcher, find):
     """Set who checks this process's accesses from now on (None: nobody), and who says who else is told of them."""
     global active, listeners, find_listeners
     active, find_listeners = watcher, find
-    listeners = () if find is None else None
+    listeners = EMPTY if find is None else None
 
 
 def hush(int step):

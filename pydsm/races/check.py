@@ -103,7 +103,7 @@ class _Parent:
             segments.remove_array(self._namespace, array_id)
         for array_id, root in roots.items():
             if array_id not in self._shadows:
-                segments.array_parts(self._namespace, root.name, array_id, segments.plan_of(root, self._size))
+                segments.array_parts(self._namespace, root.name or "", array_id, segments.plan_of(root, self._size))
         self._shadows = set(roots)
 
     def after_run(self) -> None:

@@ -13,18 +13,22 @@ from typing import Any, Final
 import numpy as np
 
 from pydsm.core.region import RowKey, intervals_of
-from pydsm.native import races
-from pydsm.native.races import READ, WRITE, access, bare, is_tracked
 from pydsm.observed import ObservedArray
+from pydsm.races import machine
 from pydsm.races.flat import CheckedFlat
 from pydsm.races.functions import array_function
+from pydsm.races.machine import READ, WRITE, access, bare, is_tracked
 from pydsm.races.places import places_of, reads, see
 
 __all__ = ["CheckedArray", "StrictArray"]
 
-_READERS: Final = ["argmax", "argmin", "argpartition", "argsort", "astype", "choose", "copy", "cumprod", "cumsum", "dot", "dump", "dumps", "flatten", "nonzero", "repeat", "round", "searchsorted", "tobytes", "tofile", "tolist", "tostring", "__bool__", "__int__", "__float__", "__complex__", "__index__", "__repr__", "__str__", "__format__", "__copy__", "__deepcopy__"]
-_WRITERS: Final = ["fill", "sort", "partition", "setfield"]
-_VIEWERS: Final = ["reshape", "ravel", "getfield"]
+_READERS: Final = """
+argmax argmin argpartition argsort astype choose copy cumprod cumsum dot dump dumps flatten nonzero repeat round
+searchsorted tobytes tofile tolist tostring
+__bool__ __int__ __float__ __complex__ __index__ __repr__ __str__ __format__ __copy__ __deepcopy__
+"""
+_WRITERS: Final = "fill sort partition setfield"
+_VIEWERS: Final = "reshape ravel getfield"
 
 
 class CheckedArray(ObservedArray):
@@ -32,10 +36,10 @@ class CheckedArray(ObservedArray):
 
     __slots__ = ("_shadow",)
 
-    __getitem__ = races.getitem
-    __setitem__ = races.setitem
-    __array_ufunc__ = races.array_ufunc
-    __array_function__ = array_function
+    __getitem__ = machine.getitem
+    __setitem__ = machine.setitem
+    __array_ufunc__ = machine.array_ufunc
+    __array_function__ = array_function  # type: ignore[assignment]
 
     def assert_exclusive(self, rows: RowKey = None) -> None:
         """Say that no other worker accesses these rows now; a race is reported if one does.
@@ -63,7 +67,7 @@ class CheckedArray(ObservedArray):
         see(self, WRITE, places_of(self).item(*where[0] if where and isinstance(where[0], tuple) else where))
         bare(self, True).itemset(*args)
 
-    def put(self, indices: Any, values: Any, mode: str = "raise") -> None:  # type: ignore[override]
+    def put(self, indices: Any, values: Any, mode: Any = "raise") -> None:
         """Set elements by their place in the flattened array; see `numpy.ndarray.put`."""
         np.put(self, indices, values, mode)
 
@@ -71,7 +75,7 @@ class CheckedArray(ObservedArray):
         """Return elements by their place along an axis; see `numpy.ndarray.take`."""
         return np.take(self, *args, **kwargs)
 
-    def compress(self, condition: Any, axis: int | None = None, out: Any = None) -> Any:
+    def compress(self, condition: Any, axis: int | None = None, out: Any = None) -> Any:  # type: ignore[override]
         """Return elements where a condition is true; see `numpy.ndarray.compress`."""
         return np.compress(condition, self, axis, out)
 
@@ -139,11 +143,11 @@ def _reader(method: Callable[..., Any]) -> Callable[..., Any]:
         if out is not None:
             access(out, WRITE)
             kwargs["out"] = bare(out, True)
-        races.hush(1)  # it is seen already
+        machine.hush(1)  # it is seen already
         try:
             result = method(self, *args, **kwargs)
         finally:
-            races.hush(-1)
+            machine.hush(-1)
         return result if out is None else out
 
     return call
@@ -170,14 +174,14 @@ def _viewer(method: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-for _name in _READERS:
+for _name in _READERS.split():
     if hasattr(np.ndarray, _name):
         setattr(CheckedArray, _name, _reader(getattr(ObservedArray, _name)))
-for _name in _WRITERS:
+for _name in _WRITERS.split():
     setattr(CheckedArray, _name, _writer(getattr(np.ndarray, _name)))
-for _name in _VIEWERS:
+for _name in _VIEWERS.split():
     setattr(CheckedArray, _name, _viewer(getattr(ObservedArray, _name)))
 
 # What a program prints is the same with checks and without.
 CheckedArray.__name__ = StrictArray.__name__ = "GlobalArray"
-races.bind(CheckedArray, CheckedArray.__dict__["_shadow"])
+machine.bind(CheckedArray, CheckedArray.__dict__["_shadow"])
