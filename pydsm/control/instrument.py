@@ -65,7 +65,7 @@ class Control(Instrument):
         """Choose who is first."""
         assert self._board is not None
         Turns(self._board, self.plan).begin()
-        _report({"namespace": self._namespace})
+        _report({"namespace": self._namespace, "plan": str(self.plan)})
 
     def observer(self, namespace: Any, rank: int, size: int) -> SchedulingObserver:
         """Return the scheduler of a worker."""

@@ -34,9 +34,7 @@ class Heard:
 
     def read(self, content: bytes) -> None:
         """Take note of new entries of the log."""
-        for interval in read_intervals(content):
-            if interval.rank == self._rank:
-                continue
+        for interval in read_intervals(content, but=self._rank):
             join(self._everything, interval.clock)
             for given in interval.passes:
                 self._table(given.kind, given.array_id).release(given.which, interval.clock)
@@ -50,6 +48,10 @@ class Heard:
         self._join(Kind.EXCLUSIVE, array_id, lambda table: table.heard(stripes))
         if not shared:
             self._join(Kind.SHARED, array_id, lambda table: table.heard(stripes))
+
+    def knows_atomics(self, array_id: int) -> bool:
+        """Say whether another worker has done any on the array in this epoch."""
+        return (Kind.ATOMIC, array_id) in self._tables
 
     def see_atomics(self, array_id: int, start: int, stop: int) -> None:
         """Come after the atomic operations on a range of elements."""
