@@ -105,6 +105,7 @@ cdef extern from *:
         return PyArray_View((PyArrayObject *) array, NULL, &PyArray_Type);
     }
     """
+    PyTypeObject *race_type
     object race_view(object array)
     int race_bind(object type, object member) except -1
     bint race_is_checked(object o)

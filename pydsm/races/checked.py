@@ -17,7 +17,7 @@ from pydsm.observed import ObservedArray
 from pydsm.races import machine
 from pydsm.races.flat import CheckedFlat
 from pydsm.races.functions import array_function
-from pydsm.races.machine import READ, WRITE, access, bare, is_tracked
+from pydsm.races.machine import READ, WRITE, access, bare, is_tracked, writable
 from pydsm.races.places import places_of, reads, see
 
 __all__ = ["CheckedArray", "StrictArray"]
@@ -28,6 +28,9 @@ searchsorted tobytes tofile tolist tostring
 __bool__ __int__ __float__ __complex__ __index__ __repr__ __str__ __format__ __copy__ __deepcopy__
 """
 _WRITERS: Final = "fill sort partition setfield"
+_ATOMICS: Final = """
+fetch_add fetch_min fetch_max fetch_and fetch_or fetch_xor swap compare_and_swap store_release accumulate
+"""
 _VIEWERS: Final = "reshape ravel getfield"
 
 
@@ -124,14 +127,27 @@ class CheckedArray(ObservedArray):
 
 
 class StrictArray(CheckedArray):
-    """A checked array that is read-only to whatever the detector does not see."""
+    """A checked array that is read-only to whatever the detector does not see.
+
+    The hooks write through an alias, if the whole array, which nobody else has, is writable.
+    """
 
     __slots__ = ()
 
     def __array_finalize__(self, obj: Any) -> None:
-        """Make views read-only; what is written through the hooks is written through an alias."""
-        if not self.flags.owndata and obj is not None and self.base is not None:
+        """Make views of shared memory read-only; a private copy is its owner's."""
+        if isinstance(self.base, StrictArray):
             self.flags.writeable = False
+
+
+def _through_alias(name: str) -> Callable[..., Any]:
+    method: Callable[..., Any] = getattr(CheckedArray, name)
+
+    @functools.wraps(method)
+    def call(self: StrictArray, /, *args: Any, **kwargs: Any) -> Any:
+        return method(writable(self), *args, **kwargs)
+
+    return call
 
 
 def _reader(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -181,6 +197,9 @@ for _name in _WRITERS.split():
     setattr(CheckedArray, _name, _writer(getattr(np.ndarray, _name)))
 for _name in _VIEWERS.split():
     setattr(CheckedArray, _name, _viewer(getattr(ObservedArray, _name)))
+
+for _name in _ATOMICS.split():
+    setattr(StrictArray, _name, _through_alias(_name))
 
 # What a program prints is the same with checks and without.
 CheckedArray.__name__ = StrictArray.__name__ = "GlobalArray"

@@ -63,7 +63,6 @@ class Detector(Watcher, Observer):
             shift=plan.shift,
             workers=self.workers,
             me=self.me,
-            strict=self._options.mode == "strict" and not description.guarded and not _is_readonly(root),
         )
         set_shadow(root, shadow)
         self.add(shadow)
@@ -76,10 +75,6 @@ class Detector(Watcher, Observer):
             for worker in range(self.workers):
                 if worker != self.me and not self._namespace.is_alive(worker):
                     self.hear_of_all(worker)
-
-
-def _is_readonly(root: Any) -> bool:
-    return root.base is not None and not root.base.flags.writeable
 
 
 def _listeners(detector: Observer) -> tuple[Observer, ...]:

@@ -23,6 +23,7 @@ from pydsm.native.races import (
     setitem,
     touch_places,
     watch,
+    writable,
 )
 
 __all__ = [
@@ -48,4 +49,5 @@ __all__ = [
     "setitem",
     "touch_places",
     "watch",
+    "writable",
 ]
