@@ -32,7 +32,7 @@ def _functions(names: str) -> frozenset[Any]:
     return frozenset(getattr(np, name) for name in names.split() if hasattr(np, name))
 
 
-_LOOKS: Final = _functions(_LOOKERS) | {np.lib.stride_tricks.sliding_window_view}
+_LOOKS: Final = _functions(_LOOKERS)
 
 
 def looks_like(function: Any) -> bool:
@@ -91,7 +91,9 @@ def _tracked(result: Any, given: list[Any]) -> Any:
         offset = address_of(result) - address_of(root)
         if 0 <= offset < root.nbytes:
             raw = root.reshape(-1).view(np.uint8)
-            return np.ndarray.__new__(type(array), result.shape, result.dtype, raw, offset, result.strides)
+            view = np.ndarray.__new__(type(array), result.shape, result.dtype, raw, offset, result.strides)
+            view.flags.writeable = view.flags.writeable and result.flags.writeable
+            return view
     return result
 
 
@@ -105,6 +107,10 @@ def _reads_all(*args: Any, out: Any = None, where: Any = True, **kwargs: Any) ->
     reads(list(kwargs.values()))
     reads(where)
     return [array for array in (out if isinstance(out, tuple) else (out,)) if isinstance(array, np.ndarray)]
+
+
+def _reads_nothing(*args: Any, **kwargs: Any) -> list[Any]:
+    return []
 
 
 def _copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> list[Any]:
@@ -179,6 +185,7 @@ def _trace(a: Any, *args: Any, out: Any = None, **kwargs: Any) -> list[Any]:
 
 
 _SPECIAL: Final[dict[Any, _Rule]] = {
+    np.lib.stride_tricks.sliding_window_view: _reads_nothing,
     np.copyto: _copyto,
     np.put: _put,
     np.putmask: _putmask,
