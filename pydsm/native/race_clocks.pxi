@@ -24,6 +24,9 @@ cdef class Watcher:
         Shared words: the clock of each worker, ``[worker][8]``; what it held in its last epochs,
         ``[worker][epoch][16]``; what it came to the barrier with, ``[2][worker]``; and the
         clocks of named locks, ``[lock][known, fenced][worker]``.
+    slots : ndarray of uint64, optional
+        Two words of each worker's slot, ``[2][worker]`` with strides: whether it has one, and
+        which barrier it has come to last; so that the dead are known.
     predict : bool
         Whether only what the contract says orders rows.
     """
@@ -35,6 +38,7 @@ cdef class Watcher:
     cdef uint64_t *known
     cdef uint64_t *fenced
     cdef uint64_t *visible
+    cdef uint64_t *begun        # with which clocks the run began
     cdef uint64_t *limit        # of `known`
     cdef uint64_t *strict_limit     # of `visible`
     cdef uint64_t *live
@@ -42,6 +46,8 @@ cdef class Watcher:
     cdef uint64_t *arrivals
     cdef uint64_t *locks
     cdef Py_ssize_t epochs, named
+    cdef cnp.ndarray slots
+    cdef uint64_t buried        # one bit for each of the first 64 workers: it is dead, and all it did was heard of
     cdef int meetings
     cdef dict shadows           # by array id
     cdef list holding           # what this worker holds now
@@ -52,21 +58,23 @@ cdef class Watcher:
 
     def __cinit__(self, int me, int workers, cnp.ndarray base not None, cnp.ndarray live not None,
                   cnp.ndarray history not None, cnp.ndarray arrivals not None, cnp.ndarray locks not None,
-                  *, bint predict):
+                  cnp.ndarray slots=None, *, bint predict):
         cdef int worker
         self.me, self.workers, self.predict = me, workers, predict
-        self.known = <uint64_t *> calloc(5 * workers, sizeof(uint64_t))
+        self.known = <uint64_t *> calloc(6 * workers, sizeof(uint64_t))
         if self.known == NULL:
             raise MemoryError
         self.fenced, self.visible = self.known + workers, self.known + 2 * workers
         self.limit, self.strict_limit = self.known + 3 * workers, self.known + 4 * workers
+        self.begun = self.known + 5 * workers
         self.live, self.history = words_of(live), words_of(history)
         self.arrivals, self.locks = words_of(arrivals), words_of(locks)
         self.epochs, self.named = history.shape[1], locks.shape[0]
         self.keep = (live, history, arrivals, locks)
         self.shadows, self.holding, self.lock_names = {}, [], {}
         for worker in range(workers):
-            self.known[worker] = self.fenced[worker] = self.visible[worker] = base[worker]
+            self.known[worker] = self.fenced[worker] = self.visible[worker] = self.begun[worker] = base[worker]
+        self.slots = slots
         self.clock = self.known[me] + 1
         self.refresh()
         self.note_holds()
@@ -176,20 +184,27 @@ cdef class Watcher:
                         self.hear_stripe(shadow, stripe, held.shared)
                 if hold.fence:
                     self.fence_here()
-            if hold.recover:
-                self.recovered(hold)
             self.change_holds(shadow, held, True)
+        self.hear_of_the_dead()
         self.note_holds()
         self.refresh()
 
-    def hear_of_all(self, int worker):
-        """Hear of everything that a worker has done, which is dead."""
-        self.known[worker] = max(self.known[worker], dsm_load(self.live + 8 * worker))
-        self.fenced[worker] = self.visible[worker] = self.known[worker]
-        self.refresh()
+    cdef inline void hear_of_the_dead(self) noexcept:
+        """Hear of everything that workers did who died: they were buried before anybody got what they held."""
+        cdef int worker
+        if self.slots is None:
+            return
+        for worker in range(min(self.workers, 64)):
+            if worker != self.me and not self.buried >> worker & 1 and self.is_dead(worker):
+                self.buried |= <uint64_t> 1 << worker
+                self.known[worker] = dsm_load(self.live + 8 * worker)
+                self.fenced[worker] = self.visible[worker] = self.known[worker]
 
-    def recovered(self, hold):
-        """See rows be taken over that somebody may have died in."""
+    cdef inline bint is_dead(self, int worker) noexcept:
+        """Say whether a worker has had a slot in this run, has none any more, and never said that it had finished."""
+        return not dsm_load(<uint64_t *> cnp.PyArray_GETPTR2(self.slots, 0, worker)) \
+            and dsm_load(self.live + 8 * worker) > self.begun[worker] \
+            and dsm_load(<uint64_t *> cnp.PyArray_GETPTR2(self.slots, 1, worker)) != <uint64_t> 1 << 63
 
     cdef inline int hear_stripe(self, Shadow shadow, Py_ssize_t stripe, bint shared) noexcept:
         self.hear(shadow.lock(stripe, False))
@@ -284,6 +299,7 @@ cdef class Watcher:
         cdef Py_ssize_t element
         for element in elements:
             self.hear(shadow.element(element))
+        self.hear_of_the_dead()
         self.step()
         self.fence_here()
         self.refresh()
@@ -304,6 +320,7 @@ cdef class Watcher:
                 self.known[worker] = clock
             self.fenced[worker] = self.visible[worker] = self.known[worker]
         self.meetings += 1
+        self.hear_of_the_dead()
         self.refresh()
 
 

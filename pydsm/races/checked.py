@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from pydsm.array import GlobalArray
 from pydsm.core.region import RowKey, intervals_of
 from pydsm.observed import ObservedArray
 from pydsm.races import machine
@@ -132,7 +133,14 @@ class StrictArray(CheckedArray):
     The hooks write through an alias, if the whole array, which nobody else has, is writable.
     """
 
-    __slots__ = ()
+    __slots__ = ("_alias",)
+
+    _alias: GlobalArray
+
+    def _to_save(self) -> GlobalArray:
+        """Return what an undo writes to; it lives as long as this array."""
+        self._alias = writable(self)
+        return self._alias
 
     def __array_finalize__(self, obj: Any) -> None:
         """Make views of shared memory read-only; a private copy is its owner's."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydsm.core.events import Hold, Observer, observers
+from pydsm.core.events import Observer, observers
 from pydsm.core.place import address_of
 from pydsm.races import segments
 from pydsm.races.findings import Findings
@@ -26,8 +26,9 @@ class Detector(Watcher, Observer):
     def __new__(cls, options: RaceOptions, namespace: Namespace, rank: int, size: int) -> Detector:
         """Attach what the parent made."""
         parts = segments.team_parts(namespace, size)
-        shared = (parts[name] for name in ("base", "live", "history", "arrivals", "locks"))
-        self: Detector = Watcher.__new__(cls, rank, size, *shared, predict=options.mode == "predict")
+        shared = [parts[name] for name in ("base", "live", "history", "arrivals", "locks")]
+        predict = options.mode == "predict"
+        self: Detector = Watcher.__new__(cls, rank, size, *shared, segments.slots(namespace, size), predict=predict)
         self._begin(options, namespace, parts)
         return self
 
@@ -67,14 +68,6 @@ class Detector(Watcher, Observer):
         set_shadow(root, shadow)
         self.add(shadow)
         self._findings.add(array_id, description.name, description.shape, root.itemsize // unit)
-
-    def recovered(self, hold: Hold) -> None:
-        """See rows be taken over: what somebody did who died inside comes before what is done now."""
-        region = getattr(hold, "region", None)
-        if region is None or region.recovered:
-            for worker in range(self.workers):
-                if worker != self.me and not self._namespace.is_alive(worker):
-                    self.hear_of_all(worker)
 
 
 def _listeners(detector: Observer) -> tuple[Observer, ...]:
