@@ -21,7 +21,7 @@ class Spy:
     """One worker of some, with one array."""
 
     def __init__(
-        self, array: Any, *, workers: int = 2, me: int = 0, shift: int | None = None, parts: Any = None
+        self, array: Any, *, workers: int = 2, me: int = 0, shift: int | None = None, shared: Spy | None = None
     ) -> None:
         root = root_of(array)
         unit = unit_of(root.dtype)
@@ -29,7 +29,8 @@ class Spy:
         if shift is not None:
             plan = _Shifted(workers, plan.units, plan.stripes, shift)
         self.array, self.units_of_item, self.plan = array, root.itemsize // unit, plan
-        self.parts = parts or {name: np.zeros(shape, np.uint64) for name, shape in plan.shapes().items()}
+        self.parts = shared.parts if shared else _zeros(plan.shapes())
+        self.team = shared.team if shared else _zeros(TeamPlan(workers).shapes())
         self.shadow = Shadow(
             array._table.array_id,
             address_of(root),
@@ -43,18 +44,23 @@ class Spy:
             workers=workers,
             me=me,
         )
-        team = {name: np.zeros(shape, np.uint64) for name, shape in TeamPlan(workers).shapes().items()}
-        shared = (team[name] for name in ("base", "live", "history", "arrivals", "locks"))
-        self.watcher = Watcher(me, workers, *shared, predict=False)
-        self.watcher.add(self.shadow)
-        self.me = me
+        self.me, self.workers = me, workers
         self.clashes: list[Any] = []
+        self.start(0)
+
+    def start(self, clock: int) -> None:
+        """Begin a run in which all clocks stand at `clock`."""
+        self.team["base"][:] = clock
+        parts = (self.team[name] for name in ("base", "live", "history", "arrivals", "locks"))
+        self.watcher = Watcher(self.me, self.workers, *parts, predict=False)
+        self.watcher.add(self.shadow)
 
     def enter(self) -> None:
         """Be the worker that this process is."""
         intern_with(lambda code, instruction: 1)
         report_to(lambda shadow, kind, site, clashes: self.clashes.append((kind, clashes)))
-        set_shadow(root_of(self.array), self.shadow)
+        for array in (root_of(self.array), self.array):  # which keeps what it was found with
+            set_shadow(array, self.shadow)
         watch(self.watcher, None)
 
     def reset(self) -> None:
@@ -85,6 +91,10 @@ class Spy:
         finally:
             watch(None, None)
         return self.touched(READ), self.touched(WRITE)
+
+
+def _zeros(shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:
+    return {name: np.zeros(shape, np.uint64) for name, shape in shapes.items()}
 
 
 class _Shifted(ArrayPlan):
