@@ -198,13 +198,18 @@ def _viewer(method: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+def _hook(name: str, call: Callable[..., Any]) -> None:
+    call.__doc__ = f"Do what `numpy.ndarray.{name}` does, and be seen."
+    setattr(CheckedArray, name, call)
+
+
 for _name in _READERS.split():
     if hasattr(np.ndarray, _name):
-        setattr(CheckedArray, _name, _reader(getattr(ObservedArray, _name)))
+        _hook(_name, _reader(getattr(ObservedArray, _name)))
 for _name in _WRITERS.split():
-    setattr(CheckedArray, _name, _writer(getattr(np.ndarray, _name)))
+    _hook(_name, _writer(getattr(np.ndarray, _name)))
 for _name in _VIEWERS.split():
-    setattr(CheckedArray, _name, _viewer(getattr(ObservedArray, _name)))
+    _hook(_name, _viewer(getattr(ObservedArray, _name)))
 
 for _name in _ATOMICS.split():
     setattr(StrictArray, _name, _through_alias(_name))
