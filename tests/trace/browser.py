@@ -99,7 +99,7 @@ class Browser:
                 self.complaints.append(str(params["exceptionDetails"].get("exception", params["exceptionDetails"])))
             case "Runtime.consoleAPICalled" if params["type"] in ("error", "warning", "assert"):
                 self.complaints.append(str(params["args"]))
-            case "Log.entryAdded":
+            case "Log.entryAdded" if params["entry"]["source"] != "rendering":  # reading pixels back is slow, we know
                 self.complaints.append(str(params["entry"]))
             case "Network.requestWillBeSent" if not params["request"]["url"].startswith(("file:", "data:")):
                 self.complaints.append(f"asked for {params['request']['url']}")

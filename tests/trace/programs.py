@@ -121,6 +121,12 @@ def many(worker: pydsm.Worker, regions: int) -> None:
             pass
 
 
+def lock_row_0(worker: pydsm.Worker, name: str) -> None:
+    """Enter one region of one array."""
+    with worker[name].locked(0):
+        pass
+
+
 class MadeHold:
     """A hold of a named lock, made by hand; see `Hold`."""
 

@@ -215,14 +215,13 @@ def test_shares_are_what_the_records_say_to_the_nanosecond(monkeypatch: pytest.M
         assert worker.events == sum(event.rank == worker.rank for event in timeline.events)
 
 
-def test_a_hundred_thousand_events_are_merged() -> None:
-    timeline = traced(2, many, 50_000)
-    assert len(timeline.events) == 100_003
-    assert sum(worker.events for worker in timeline.summary().workers) == 100_002
-    held = sum(event.held for event in timeline.events)
-    assert sum(row.held for row in timeline.summary().rows) == held
-    assert sum(row.waited for row in timeline.summary().rows) == sum(
-        event.waited for event in timeline.events if event.kind == "lock"
+def test_a_hundred_thousand_events_are_merged(large: Timeline) -> None:
+    summary = large.summary()
+    assert len(large.events) == 100_003
+    assert sum(worker.events for worker in summary.workers) == 100_002
+    assert sum(row.held for row in summary.rows) == sum(event.held for event in large.events)
+    assert sum(row.waited for row in summary.rows) == sum(
+        event.waited for event in large.events if event.kind == "lock"
     )
 
 
