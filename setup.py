@@ -67,8 +67,13 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.11",
     packages=find_packages(include=["pydsm", "pydsm.*"]),
-    package_data={"pydsm": ["py.typed"], "pydsm.native": ["*.pyi", "*.h", "*.pyx", "*.pxi"], "pydsm.trace": ["page/*"]},
-    ext_modules=cythonize([native("words"), native("undo"), native("region")], language_level=3),
+    package_data={
+        "pydsm": ["py.typed"],
+        "pydsm.lab": ["tests/*.litmus", "tests/order.txt"],
+        "pydsm.native": ["*.pyi", "*.h", "*.pyx", "*.pxi"],
+        "pydsm.trace": ["page/*"],
+    },
+    ext_modules=cythonize([native("words"), native("undo"), native("region"), native("races")], language_level=3),
     install_requires=["numpy>=1.25", "SharedArray>=3.2.4", "posix_ipc>=1.1.1", "threadpoolctl>=3.1"],
     extras_require={
         "cli": CLI,

@@ -71,6 +71,11 @@ class Instruments:
 
     # -- in the parent -----------------------------------------------------------
 
+    def seed(self) -> int:
+        """Return the seed of a team that was given none: the same again where the schedule is."""
+        schedule = self._parts.get("schedule")
+        return int.from_bytes(os.urandom(7), "little") if schedule is None else schedule.seed()
+
     def open(self, namespace: Namespace, size: int) -> None:
         """Make what they need, and give the namespace's arrays and locks their classes."""
         self._dress(namespace)
@@ -130,9 +135,14 @@ class Observers:
         observe(self._chain, self._decides)
 
     def end(self, *, failed: bool) -> None:
-        """End; the scheduler, who lets others run, comes last."""
+        """End; the scheduler comes last."""
         observe(())
         _for_all(reversed(self._chain), lambda observer: observer.end(failed=failed))
+
+    def leave(self) -> None:
+        """Let others run, who may want what this worker has put right since its end."""
+        if self._decides is not None:
+            self._decides.leave()
 
 
 def _for_all(parts: Iterable[Any], call: Callable[[Any], None]) -> None:

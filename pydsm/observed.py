@@ -103,6 +103,9 @@ class ElementAtomic:
 def rows_in(array: GlobalArray, key: RowKey) -> NDArray[Any]:
     """Return which rows of the whole array the rows of an array or a view are."""
     rows = rows_of(array)
+    if type(key) is int and rows.step and -rows.count <= key < rows.count:  # the commonest case, and the fastest
+        first = rows.origin + key % rows.count * rows.step
+        return np.array([[first, first + 1]])
     intervals = intervals_of(key, rows.count, array.name or "")
     if len(intervals) == 0:
         return _NOTHING
@@ -520,6 +523,7 @@ class ObservedBarrier(Barrier):
     def wait(self, rank: int) -> None:
         """Wait until every worker has come here; see `Barrier.wait`."""
         chain = observers()
+        self._first_park = 0.0 if scheduler() is not None else self._first_park
         for observer in chain:
             observer.arriving()
         super().wait(rank)

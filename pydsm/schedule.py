@@ -40,6 +40,7 @@ import time
 from collections.abc import Iterator
 from typing import Final, Literal
 
+from pydsm.core.events import scheduler
 from pydsm.core.layout import LINE, RING, Slot, Team
 from pydsm.errors import DeadlockError
 from pydsm.native import waits
@@ -112,20 +113,28 @@ class Schedule:
         """Wait until every worker that works still has left a share behind."""
         if not self._late(ordinal):
             return
+        decides = scheduler()
+        if decides is not None:
+            decides.wait(lambda: self._is_behind(ordinal), "share()")
+            return
         slots, slot, pause = self._namespace.slots, self._namespace.join() - 1, _FIRST_PAUSE
         outer = slots.begin_wait(slot, BARRIER, _SHARING, nested=waits() > 0)
         try:
             while True:
-                self._barrier.check()
-                late = self._late(ordinal)
-                if not late:
+                if self._is_behind(ordinal):
                     return
-                self._refuse_deadlock(late, ordinal)
-                slots.block_on(slot, sum(1 << rank for rank in late))
+                slots.block_on(slot, sum(1 << rank for rank in self._late(ordinal)))
                 time.sleep(pause)
                 pause = min(2 * pause, _LAST_PAUSE)
         finally:
             slots.end_wait(slot, outer)
+
+    def _is_behind(self, ordinal: int) -> bool:
+        """Say whether every worker that works still has left a share behind; an error if that will never be."""
+        self._barrier.check()
+        late = self._late(ordinal)
+        self._refuse_deadlock(late, ordinal)
+        return not late
 
     def _late(self, ordinal: int) -> list[int]:
         """Return who has not left a share behind, and still may come to it."""

@@ -57,7 +57,7 @@ def work(descriptor: int, task: Task, restore: Callable[[], None] | None) -> Non
     barrier = ObservedBarrier(namespace) if task.instruments else Barrier(namespace)
     worker = Worker(namespace, task.rank, task.size, task.resources, task.seed, barrier)
     enter_worker(worker)
-    report = _call(task, worker, barrier, namespace)
+    report, observed = _call(task, worker, barrier, namespace)
     leftovers = []
     namespace.put_back(task.rank)
     for locks in _locks_to_leave(namespace):
@@ -68,11 +68,13 @@ def work(descriptor: int, task: Task, restore: Callable[[], None] | None) -> Non
         if stream is not None:
             stream.flush()
     namespace.stand_up(task.rank)
+    if observed is not None:
+        observed.leave()
     report.send(descriptor)
 
 
-def _call(task: Task, worker: Worker, barrier: Barrier, namespace: Namespace) -> Report:
-    """Call the function, with whoever observes it; return what came of it."""
+def _call(task: Task, worker: Worker, barrier: Barrier, namespace: Namespace) -> tuple[Report, Observers | None]:
+    """Call the function, with whoever observes it; return what came of it, and them."""
     observed: Observers | None = None
     try:
         observed = task.instruments.enter(namespace, task.rank, task.size)
@@ -80,13 +82,15 @@ def _call(task: Task, worker: Worker, barrier: Barrier, namespace: Namespace) ->
         barrier.finish(task.rank)
         ended, observed = observed, None
         ended.end(failed=False)
+        observed = ended
     except _Terminated:
         _end_quietly(observed)
         _die_of_sigterm()
     except BaseException as error:
         report = _failed(error, barrier)
         _end_quietly(observed)
-    return report
+        observed = None
+    return report, observed
 
 
 def _result(task: Task, worker: Worker) -> Report:

@@ -105,7 +105,7 @@ class Team:
         self._instruments = Instruments(memory=memory, check=check, schedule=schedule, trace=trace)
         self.start: StartMethod = start
         self.on_death: OnDeath = on_death
-        self._seed = int.from_bytes(os.urandom(7), "little") if seed is None else exact_seed(seed)
+        self._seed = self._instruments.seed() if seed is None else exact_seed(seed)
         self._runs = 0
         self._running = False
         self._resources: dict[str, GlobalArray | Lock] = {}
@@ -298,6 +298,11 @@ class Team:
     def timeline(self) -> Any:
         """What `trace` recorded in all runs so far, see docs/timeline.md."""
         return self._found("trace", "trace=True")
+
+    @property
+    def schedule(self) -> Any:
+        """What the schedule of the last run was, see docs/schedules.md."""
+        return self._found("schedule", "schedule=1")
 
     def _found(self, option: str, how: str) -> Any:
         instrument = self._instruments.find(option)

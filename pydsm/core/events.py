@@ -142,6 +142,9 @@ class Scheduler(Protocol):
             Nothing can move any more.
         """
 
+    def leave(self) -> None:
+        """Let others run for good: this worker has given back all that it had."""
+
 
 class Instrument:
     """What a team was asked for, in the parent and on its way to the workers; it pickles.
@@ -175,6 +178,10 @@ class Instrument:
 
     def found(self) -> Any:
         """Return what came of the runs so far, in the parent."""
+
+    def seed(self) -> int:
+        """Return the seed of the workers' random numbers, of a team that was given none; asked of a schedule only."""
+        raise NotImplementedError(f"{type(self).__name__} is no schedule")
 
     def close(self) -> None:
         """Remove what `open` made; called once, in the parent."""

@@ -34,18 +34,21 @@ from pydsm.native.undo import UndoRecord
 from pydsm.native.words import (
     REFUSED,
     THROUGH,
+    Bell,
     ByteLock,
     Meeting,
     Words,
     die_with_parent,
     fence,
     hold_signals,
+    map_pages,
     restore_signals,
 )
 
 __all__ = [
     "REFUSED",
     "THROUGH",
+    "Bell",
     "ByteLock",
     "Meeting",
     "Region",
@@ -73,6 +76,7 @@ __all__ = [
     "load_acquire",
     "locked",
     "locks_of",
+    "map_pages",
     "refuse_readonly",
     "restore_signals",
     "store_release",

@@ -2,6 +2,7 @@ cdef extern from "barrier.h" nogil:
     ctypedef struct dsm_patience:
         int64_t spins
     uint64_t dsm_announce(uint64_t *bell)
+    void dsm_ring(uint64_t *bell)
     void dsm_alarm(uint64_t *bell)
     void dsm_step(uint64_t *generation, uint64_t value, uint64_t *bell)
     int dsm_sleep(uint64_t *bell, uint64_t value, double seconds)

@@ -1,8 +1,10 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, embedsignature=True
 """64-bit atomic words in shared memory."""
 
+cimport cython
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
+from libc.errno cimport errno
 from libc.stdint cimport int64_t, uint64_t
 
 cdef extern from "<fcntl.h>" nogil:
@@ -18,6 +20,16 @@ cdef extern from "<fcntl.h>" nogil:
 
 cdef extern from "<errno.h>":
     enum: EINTR, EAGAIN, EACCES
+
+cdef extern from "<sys/mman.h>" nogil:
+    """
+    /* Map a file's first bytes, in place of what is at an address unless that is 0; MAP_FAILED and errno as mmap. */
+    static void *dsm_map(size_t address, size_t length, int protection, int flags, int descriptor) {
+        return mmap((void *) address, length, protection, flags | (address ? MAP_FIXED : 0), descriptor, 0);
+    }
+    """
+    void *dsm_map(size_t address, size_t length, int protection, int flags, int descriptor)
+    void *MAP_FAILED
 
 cdef extern from "atomic.h" nogil:
     uint64_t dsm_load(const uint64_t *p)
@@ -54,6 +66,25 @@ def restore_signals():
 def die_with_parent(int signal):
     """Let the kernel send this process a signal when the thread that forked it ends."""
     dsm_die_with_parent(signal)
+
+
+def map_pages(size_t address, size_t length, int protection, int flags, int descriptor):
+    """Map a file from its beginning, as mmap(2), and return where.
+
+    Parameters
+    ----------
+    address : int
+        Replace the pages there, which must be mapped and nobody else's; 0: where there is room.
+    length, protection, flags, descriptor : int
+
+    Raises
+    ------
+    OSError
+    """
+    cdef void *place = dsm_map(address, length, protection, flags, descriptor)
+    if place == MAP_FAILED:
+        raise OSError(errno, "a file cannot be mapped")
+    return <size_t> place
 
 
 cdef class ByteLock:
@@ -205,3 +236,4 @@ cdef class Words:
 
 
 include "barrier.pxi"
+include "bell.pxi"

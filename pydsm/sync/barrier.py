@@ -55,6 +55,7 @@ class Barrier:
         self._namespace = namespace
         self._words = namespace.words
         self._size = namespace.words.load(Team.SIZE)
+        self._first_park = _FIRST_PARK
         self._meeting = Meeting(
             namespace.words,
             self._size,
@@ -81,7 +82,7 @@ class Barrier:
             A worker failed or has returned, so not everybody can come.
         """
         try:
-            generation = self._meeting.come(slot_word(rank, Slot.BARRIER), _FIRST_PARK)
+            generation = self._meeting.come(slot_word(rank, Slot.BARRIER), self._first_park)
             if generation != THROUGH:
                 self._wait(generation)
         except BrokenBarrierError:

@@ -75,6 +75,7 @@ class Namespace:
         self.parking = Parking(name, self.words, self.permissions, shared=self.is_shared)
         self._undo_logs: dict[int, UndoLog] = {}
         self._burying = False
+        self.private_undo = False  # what rows were is nobody's but this process's
         self.array_class: type[Any] | None = None  # what arrays and locks are here, if not the plain ones
         self.lock_class: type[Any] | None = None
         self._closed = False
@@ -300,7 +301,7 @@ class Namespace:
         """Return where a participant of this process keeps what rows were."""
         log = self._undo_logs.get(slot)
         if log is None:
-            log = self._undo_logs[slot] = UndoLog(self.name, slot, self.permissions)
+            log = self._undo_logs[slot] = UndoLog(self.name, slot, self.permissions, private=self.private_undo)
         return log
 
     # -- names -------------------------------------------------------------------

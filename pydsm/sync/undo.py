@@ -45,10 +45,14 @@ _MAX_AXES: Final = 64
 
 
 class UndoLog:
-    """The records of one participant."""
+    """The records of one participant.
 
-    def __init__(self, namespace: str, slot: int, permissions: Permissions) -> None:
-        self._namespace, self._slot, self._permissions = namespace, slot, permissions
+    With `private`, because what the participant writes is seen by nobody before it leaves its
+    rows, others only learn that a record is armed: its death undoes the update.
+    """
+
+    def __init__(self, namespace: str, slot: int, permissions: Permissions, *, private: bool = False) -> None:
+        self._namespace, self._slot, self._permissions, self._private = namespace, slot, permissions, private
         self._segments: list[NDArray[Any]] = []
         self._users: list[weakref.ref[UndoRecord] | None] = []
         self._numbers = itertools.count(1)
@@ -64,11 +68,13 @@ class UndoLog:
         """
         pieces = [_Piece.of_region(region) for region in regions]
         depth = self._free_depth()
-        table = self._room(depth, _FIRST + sum(piece.words() for piece in pieces))
-        table[_PIECES] = len(pieces)
+        words = _FIRST + sum(piece.words() for piece in pieces)
+        table = self._room(depth, _FIRST if self._private else words)
+        table[_PIECES] = 0 if self._private else len(pieces)
+        room = np.empty(words, _WORD) if self._private else table
         place, copies = _FIRST, []
         for piece in pieces:
-            copies.append((piece.part, piece.rows, piece.write(table, place)))
+            copies.append((piece.part, piece.rows, piece.write(room, place)))
             place += piece.words()
         record = UndoRecord(table[_STATE : _STATE + 1], next(self._numbers), copies)
         self._users[depth] = weakref.ref(record)

@@ -1,0 +1,318 @@
+# What a worker has heard of the others: vector clocks, joined and published at each synchronisation.
+#
+# A worker's clock counts its epochs, which end where others may hear of them.  `known[w]` is the
+# last epoch of worker w that happens before now (Lamport; Fidge and Mattern), through any lock.
+# Fences need two clocks more, because of the contract's "one after the first access happens
+# before one before the second": `fenced` is what was followed by its worker's fence, and
+# travels with `known`; `visible` is that part of it that had come before my own last fence.
+# Barriers, atomic operations and named locks are fences on both sides.
+
+cdef enum:
+    HISTORY_WORDS = 16          # clock, number of holds, up to four holds of three words
+    HISTORY_HOLDS = 4
+
+
+cdef class Watcher:
+    """What one worker knows of the others.
+
+    Parameters
+    ----------
+    me, workers : int
+    base : ndarray
+        The clocks with which all workers start.
+    live, history, arrivals, locks : ndarray of uint64
+        Shared words: the clock of each worker, ``[worker][8]``; what it held in its last epochs,
+        ``[worker][epoch][16]``; what it came to the barrier with, ``[2][worker]``; and the
+        clocks of named locks, ``[lock][known, fenced][worker]``.
+    predict : bool
+        Whether only what the contract says orders rows.
+    """
+
+    cdef readonly int me, workers
+    cdef readonly bint predict
+    cdef uint64_t clock
+    cdef bint dirty             # something was accessed in this epoch
+    cdef uint64_t *known
+    cdef uint64_t *fenced
+    cdef uint64_t *visible
+    cdef uint64_t *limit        # of `known`
+    cdef uint64_t *strict_limit     # of `visible`
+    cdef uint64_t *live
+    cdef uint64_t *history
+    cdef uint64_t *arrivals
+    cdef uint64_t *locks
+    cdef Py_ssize_t epochs, named
+    cdef int meetings
+    cdef dict shadows           # by array id
+    cdef list holding           # what this worker holds now
+    cdef object keep
+
+    def __cinit__(self, int me, int workers, cnp.ndarray base not None, cnp.ndarray live not None,
+                  cnp.ndarray history not None, cnp.ndarray arrivals not None, cnp.ndarray locks not None,
+                  *, bint predict):
+        cdef int worker
+        self.me, self.workers, self.predict = me, workers, predict
+        self.known = <uint64_t *> calloc(5 * workers, sizeof(uint64_t))
+        if self.known == NULL:
+            raise MemoryError
+        self.fenced, self.visible = self.known + workers, self.known + 2 * workers
+        self.limit, self.strict_limit = self.known + 3 * workers, self.known + 4 * workers
+        self.live, self.history = words_of(live), words_of(history)
+        self.arrivals, self.locks = words_of(arrivals), words_of(locks)
+        self.epochs, self.named = history.shape[1], locks.shape[0]
+        self.keep = (live, history, arrivals, locks)
+        self.shadows, self.holding = {}, []
+        for worker in range(workers):
+            self.known[worker] = self.fenced[worker] = self.visible[worker] = base[worker]
+        self.clock = self.known[me] + 1
+        self.refresh()
+        self.note_holds()
+        dsm_store(self.live + 8 * me, self.clock)
+
+    def __dealloc__(self):
+        free(self.known)
+
+    # -- epochs --------------------------------------------------------------------
+
+    cdef inline void refresh(self) noexcept:
+        cdef int worker
+        for worker in range(self.workers):
+            self.limit[worker] = (self.known[worker] + 1) << 32
+            self.strict_limit[worker] = (self.visible[worker] + 1) << 32
+
+    cdef inline int step(self) except -1:
+        """End an epoch in which something was accessed; others may hear of all up to it."""
+        if not self.dirty:
+            return 0
+        if self.clock >= 0xFFFFFFFE:
+            raise OverflowError(f"rank {self.me} has synchronised four thousand million times: "
+                                "its accesses cannot be told apart any more")
+        self.clock += 1
+        self.dirty = False
+        dsm_store(self.live + 8 * self.me, self.clock)
+        self.known[self.me] = self.clock - 1
+        self.note_holds()
+        return 0
+
+    cdef inline void note_holds(self) noexcept:
+        """Write down what this worker holds in this epoch."""
+        cdef uint64_t *entry = self.history + (self.me * self.epochs + self.clock % self.epochs) * HISTORY_WORDS
+        cdef Py_ssize_t count = len(self.holding), i
+        cdef Held held
+        entry[0] = 0
+        entry[1] = count
+        for i in range(min(count, HISTORY_HOLDS)):
+            held = <Held> self.holding[i]
+            entry[2 + 3 * i] = <uint64_t> held.array_id | (<uint64_t> held.shared << 63)
+            entry[3 + 3 * i], entry[4 + 3 * i] = held.start, held.stop
+        dsm_store(entry, self.clock)
+
+    cdef inline void hear(self, const uint64_t *clocks) noexcept:
+        race_join(self.known, clocks, self.workers)
+        race_join(self.fenced, clocks + self.workers, self.workers)
+
+    cdef inline void tell(self, uint64_t *clocks) noexcept:
+        race_raise(clocks, self.known, self.workers)
+        race_raise(clocks + self.workers, self.fenced, self.workers)
+
+    cdef inline void fence_here(self) noexcept:
+        """What I did is out; what was out of what I have heard of is in."""
+        cdef int worker
+        self.fenced[self.me] = self.known[self.me]
+        for worker in range(self.workers):
+            if self.fenced[worker] > self.visible[worker]:
+                self.visible[worker] = self.fenced[worker]
+
+    @property
+    def now(self):
+        """The clock of this worker."""
+        return self.clock
+
+    def heard_of(self, int worker):
+        """Return the last epoch of a worker that happens before now."""
+        return self.known[worker]
+
+    def add(self, Shadow shadow not None):
+        """Let an array be checked."""
+        self.shadows[shadow.array_id] = shadow
+
+    # -- locks ---------------------------------------------------------------------
+
+    cdef int change_holds(self, Shadow shadow, Held held, bint enter) except -1:
+        if shadow is not None:
+            if enter:
+                shadow.hold(held)
+            else:
+                shadow.leave(held)
+        if enter:
+            self.holding.append(held)
+        elif held in self.holding:
+            self.holding.remove(held)
+        return 0
+
+    def acquired(self, holds):
+        """See an acquire have all it wanted."""
+        cdef Shadow shadow
+        cdef Held held
+        cdef Py_ssize_t stripe
+        self.step()
+        for hold in holds:
+            shadow = None
+            if hold.array is None:
+                self.hear(self.locks + (<Py_ssize_t> (hold.array_id % self.named)) * 2 * self.workers)
+                self.fence_here()
+                held = Held(hold.array_id, 0, 0, False)
+            else:
+                shadow = self.shadow(hold)
+                held = read_hold(shadow, hold)
+                if held.stripes is None:
+                    self.hear_stripe(shadow, held.start // shadow.block, held.shared)
+                else:
+                    for stripe in held.stripes:
+                        self.hear_stripe(shadow, stripe, held.shared)
+                if hold.fence:
+                    self.fence_here()
+            self.change_holds(shadow, held, True)
+        self.note_holds()
+        self.refresh()
+
+    cdef inline int hear_stripe(self, Shadow shadow, Py_ssize_t stripe, bint shared) noexcept:
+        self.hear(shadow.lock(stripe, False))
+        if not shared:
+            self.hear(shadow.lock(stripe, True))
+        return 0
+
+    def releasing(self, holds, *, failed):
+        """See a release before others can enter."""
+        cdef Shadow shadow
+        cdef Held held
+        cdef Py_ssize_t stripe
+        self.step()
+        for hold in holds:
+            shadow = None
+            if hold.array is None:
+                self.fence_here()
+                self.tell(self.locks + (<Py_ssize_t> (hold.array_id % self.named)) * 2 * self.workers)
+                held = self.find_held(hold.array_id, 0, 0, False)
+            else:
+                if hold.fence:
+                    self.fence_here()
+                shadow = self.shadow(hold)
+                held = read_hold(shadow, hold)
+                if held.stripes is None:
+                    self.tell(shadow.lock(held.start // shadow.block, held.shared))
+                else:
+                    for stripe in held.stripes:
+                        self.tell(shadow.lock(stripe, held.shared))
+                held = self.find_held(held.array_id, held.start, held.stop, held.shared)
+            if held is not None:
+                self.change_holds(shadow, held, False)
+        self.note_holds()
+        self.refresh()
+
+    cdef Held find_held(self, array_id, Py_ssize_t start, Py_ssize_t stop, bint shared):
+        cdef Held held
+        cdef Py_ssize_t i
+        for i in range(len(self.holding) - 1, -1, -1):
+            held = <Held> self.holding[i]
+            if held.array_id == array_id and held.start == start and held.stop == stop and held.shared == shared:
+                return held
+        return None
+
+    cdef Shadow shadow(self, hold):
+        found = self.shadows.get(hold.array_id)
+        if found is None:
+            raise RuntimeError(f"array {hold.name!r} is not known to the detector of rank {self.me}")
+        return <Shadow> found
+
+    # -- fences, atomic operations, barriers ---------------------------------------
+
+    def fencing(self, array, array_id, rows):
+        """See a fence."""
+        self.step()
+        self.fence_here()
+        self.refresh()
+
+    def before_atomic(self, atomic, array_id, elements):
+        """Publish an atomic operation, and what came before it.
+
+        What it may see is heard of first: who is ordered before it is so already when it
+        is looked for; looking later would find those who were ordered after it.
+        """
+        cdef Shadow shadow = <Shadow?> self.shadows[array_id]
+        cdef Py_ssize_t units = cnp.PyArray_ITEMSIZE(atomic.array) // shadow.unit
+        cdef int kind = RACE_ATOMIC_WRITE if atomic.writes else RACE_ATOMIC_READ
+        if atomic.op != "store_release":
+            self.hear_elements(shadow, elements)
+        for element in elements:
+            touch_units(shadow, element * units, element * units + units - 1, kind)
+        if atomic.writes:
+            self.step()
+            self.fence_here()
+            for element in elements:
+                self.tell(shadow.element(element))
+
+    def after_atomic(self, atomic, array_id, elements):
+        """Hear of what came before the operations that this one saw."""
+        if atomic.op != "store_release":
+            self.hear_elements(<Shadow?> self.shadows[array_id], elements)
+
+    cdef int hear_elements(self, Shadow shadow, elements) except -1:
+        for element in elements:
+            self.hear(shadow.element(element))
+        self.step()
+        self.fence_here()
+        self.refresh()
+        return 0
+
+    def arriving(self):
+        """See the worker come to a barrier."""
+        self.step()
+        dsm_store(self.arrivals + (self.meetings & 1) * self.workers + self.me, self.known[self.me])
+
+    def met(self):
+        """See all workers there."""
+        cdef int worker
+        cdef uint64_t clock
+        for worker in range(self.workers):
+            clock = dsm_load(self.arrivals + (self.meetings & 1) * self.workers + worker)
+            if clock > self.known[worker]:
+                self.known[worker] = clock
+            self.fenced[worker] = self.visible[worker] = self.known[worker]
+        self.meetings += 1
+        self.refresh()
+
+
+cdef Held read_hold(Shadow shadow, hold):
+    """Return the rows of a hold, and its stripes if they are more than the first row's."""
+    cdef Held held
+    cdef cnp.ndarray array = <cnp.ndarray?> hold.array
+    cdef Py_ssize_t place
+    key = hold.key
+    if PyLong_CheckExact(key) and cnp.PyArray_NDIM(array) and shadow.row:
+        # A row of an array whose rows are rows of the whole one
+        place = key
+        if place < 0:
+            place += cnp.PyArray_DIM(array, 0)
+        place = <char *> cnp.PyArray_DATA(array) - shadow.home + place * cnp.PyArray_STRIDE(array, 0)
+        if place % shadow.row == 0 and inner_bytes(array) <= shadow.row:
+            return Held(shadow.array_id, place // shadow.row, place // shadow.row + 1, hold.shared)
+    rows = hold.rows
+    if len(rows) == 0:
+        held = Held(shadow.array_id, 0, 0, hold.shared)
+        held.stripes = ()
+        return held
+    held = Held(shadow.array_id, rows[0, 0], rows[-1, 1], hold.shared, rows if len(rows) > 1 else None)
+    held.stripes = hold.stripes
+    return held
+
+
+cdef Py_ssize_t inner_bytes(cnp.ndarray array):
+    """Return how far the elements of one row reach; too far if any stride goes back."""
+    cdef Py_ssize_t reach = cnp.PyArray_ITEMSIZE(array)
+    cdef int axis
+    for axis in range(1, cnp.PyArray_NDIM(array)):
+        if cnp.PyArray_STRIDE(array, axis) < 0:
+            return 1 << 62
+        reach += max(0, cnp.PyArray_DIM(array, axis) - 1) * cnp.PyArray_STRIDE(array, axis)
+    return reach
