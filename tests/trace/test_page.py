@@ -50,13 +50,13 @@ def with_replicas(timeline: Timeline) -> Timeline:
     (run,) = {event.run for event in made.events if event.kind == "run" and event.rank == 0 and event.run == 0}
     start = next(event.begin for event in made.events if event.kind == "run" and event.rank == 0)
     told = [
-        ("push", 0, {"rows": [[1, 3]], "elements": 2, "interval": 1, "clock": [1, 0, 0], "replica": [0, 7, 8, 0]}),
+        ("push", 0, {"rows": [[1, 3]], "elements": 2, "interval": 1, "clock": [1, 0, 0], "values": [0, 7, 8, 0]}),
         (
             "pull",
             1,
-            {"rows": [[1, 2]], "elements": 1, "interval": 1, "clock": [1, 0, 0], "from": 0, "replica": [0, 7, 0, 0]},
+            {"rows": [[1, 2]], "elements": 1, "interval": 1, "clock": [1, 0, 0], "rank": 0, "values": [0, 7, 0, 0]},
         ),
-        ("push", 2, {"rows": [[3, 4]], "elements": 1, "interval": 1, "clock": [0, 0, 1], "replica": None}),
+        ("push", 2, {"rows": [[3, 4]], "elements": 1, "interval": 1, "clock": [0, 0, 1], "values": None}),
     ]
     notes = [
         Event(kind, run, rank, 0, at, at, at, (Part("A", ()),), details={"array": "A", **details})

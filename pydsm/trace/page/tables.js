@@ -25,10 +25,10 @@ function bar(part, name) {
 function drawTables() {
   const most = Math.max(1, ...summary.waits.map(waited));
   byId("waits").replaceChildren(summary.waits.length
-    ? table([["waited", true], ["", false], ["worker", true], ["for", false], ["line", false]], summary.waits.map((i) => [
+    ? table([["waited", true], ["", false], ["worker", true], ["for", false], ["because", false], ["line", false]], summary.waits.map((i) => [
       goTo(i, timeText(waited(i))),
       bar(waited(i) / most, kindOf[i] === "barrier" ? "barrier" : kindOf[i] === "wait_until" ? "element" : "wait"),
-      `${lanes[laneOf[i]].rank}`, kindOf[i] === "barrier" ? "the barrier" : aboutText(i), element("code", {}, word("where", i))]))
+      `${lanes[laneOf[i]].rank}`, kindOf[i] === "barrier" ? "the barrier" : aboutText(i), reasonOf(i), element("code", {}, word("where", i))]))
     : element("p", { class: "hint" }, "No worker waited for another."));
   const hot = summary.rows, worst = Math.max(1, ...hot.map((row) => row.waited));
   byId("rows").replaceChildren(hot.length
@@ -40,7 +40,7 @@ function drawTables() {
   byId("s-races").hidden = !races.length;
   if (races.length)
     byId("races").replaceChildren(table([["at", true], ["worker", true], ["what was told", false]], races.map((i) => [
-      goTo(i, timeText(begin[i] - full.begin)), `${lanes[laneOf[i]].rank}`, element("code", {}, element("span", { style: "white-space: pre-wrap" }, detailsText(raw.details[i] || {})))])));
+      goTo(i, momentText(begin[i])), `${lanes[laneOf[i]].rank}`, element("code", {}, element("span", { style: "white-space: pre-wrap" }, detailsText(raw.details[i] || {})))])));
 }
 
 function drawHead() {
