@@ -13,7 +13,7 @@ import pydsm
 from pydsm.trace import Event, Part, Timeline
 from pydsm.trace.page import page_of
 from tests.trace.browser import Browser, find_browser
-from tests.trace.programs import ROWS, die_inside, everything, lock_row_0, team
+from tests.trace.programs import ROWS, die_inside, everything, give_way, lock_row_0, team
 
 PROGRAM = find_browser()
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="there is no Chromium here to show the page in")
@@ -280,6 +280,21 @@ def test_keys_zoom_move_and_go_from_event_to_event(browser: Browser, page: Path,
     assert browser.evaluate("timeline.chosen.event") == seen[2]
     browser.key("ArrowDown")
     assert timeline.events[browser.evaluate("timeline.chosen.event")].rank == timeline.events[seen[0]].rank + 1
+
+
+def test_a_wait_is_explained_by_who_had_the_rows(browser: Browser, timeline: Timeline, tmp_path: Path) -> None:
+    with team(2) as crew:
+        crew.run(give_way)
+        told = crew.timeline
+    told.save(tmp_path / "wait.html")
+    browser.open(tmp_path / "wait.html")
+    (wait,) = (number for number, event in enumerate(told.events) if (event.kind, event.rank) == ("lock", 1))
+    assert wait in told.summary().waits
+    browser.evaluate(f"timeline.choose({wait}), 1")
+    details = browser.evaluate("document.getElementById('details').textContent")
+    assert "worker 0 had A[4]" in details
+    assert "worker 0: gave back A[2:5]" in details
+    assert "worker 0 had A[4]" in browser.evaluate("document.getElementById('waits').textContent")
 
 
 def test_g_goes_to_what_had_to_happen_first(browser: Browser, page: Path, timeline: Timeline) -> None:

@@ -106,10 +106,20 @@ function reasonOf(i) {
   return kind === "barrier" && !word("outcome", i) ? "it came last itself" : "";
 }
 
-/** The arrays that two events are both about, as the second asked for them. */
+/** The rows that two events are both about; if they only share a stripe, those of the second. */
 function sharedRows(i, other) {
-  const mine = new Set(partsOf(i).map((part) => part[0]));
-  return partsOf(other).filter((part) => mine.has(part[0])).map(partText).join(" + ") || aboutText(other);
+  const common = [], near = [];
+  for (const mine of partsOf(i)) for (const its of partsOf(other)) {
+    if (mine[0] !== its[0]) continue;
+    const bounds = [];
+    for (let k = 2; k < mine.length; k += 2) for (let n = 2; n < its.length; n += 2) {
+      const start = Math.max(mine[k], its[n]), stop = Math.min(mine[k + 1], its[n + 1]);
+      if (start < stop) bounds.push(start, stop);
+    }
+    if (bounds.length || its.length === 2) common.push(partText([its[0], 0, ...bounds]));
+    else near.push(partText(its));
+  }
+  return (common.length ? common : near).join(" + ");
 }
 
 /** The first place in a list, ascending by `key`, whose key is above the value. */

@@ -102,7 +102,8 @@ const SAYS = {
 };
 
 function tellStatus() {
-  const text = [`Shown: ${timeText(view.end - view.begin)} of ${timeText(full.end - full.begin)}.`];
+  const all = timeText(full.end - full.begin);
+  const text = [showsAll() ? `All of it is shown: ${all}.` : `Shown: ${timeText(view.end - view.begin)} of ${all}.`];
   if (skippedArrows) text.push(`More than ${MOST_ARROWS} arrows here: zoom in to see them, or choose an event to see its own.`);
   if (drawn.columns) text.push("Columns stand for events too short to be drawn apart.");
   const said = text.join(" ");
