@@ -119,7 +119,7 @@ def give_way(worker: pydsm.Worker) -> None:
     if worker.rank == 0:
         with A.locked(slice(2, 5)):
             B.store_release((0, 0), 1)
-            while not A.statistics().parks:
+            while not A._table.waiting_for():
                 os.sched_yield()
     else:
         B.wait_until((0, 0), "==", 1)
