@@ -22,7 +22,39 @@ from pydsm.races.places import places_of, reads, see
 
 __all__ = ["CheckedArray", "StrictArray"]
 
-_READERS: Final = ["argmax", "argmin", "argpartition", "argsort", "astype", "choose", "copy", "cumprod", "cumsum", "dot", "dump", "dumps", "flatten", "nonzero", "repeat", "round", "searchsorted", "tobytes", "tofile", "tolist", "tostring", "__bool__", "__int__", "__float__", "__complex__", "__index__", "__repr__", "__str__", "__format__", "__copy__", "__deepcopy__"]
+_READERS: Final = [
+    "argmax",
+    "argmin",
+    "argpartition",
+    "argsort",
+    "astype",
+    "choose",
+    "copy",
+    "cumprod",
+    "cumsum",
+    "dot",
+    "dump",
+    "dumps",
+    "flatten",
+    "nonzero",
+    "repeat",
+    "round",
+    "searchsorted",
+    "tobytes",
+    "tofile",
+    "tolist",
+    "tostring",
+    "__bool__",
+    "__int__",
+    "__float__",
+    "__complex__",
+    "__index__",
+    "__repr__",
+    "__str__",
+    "__format__",
+    "__copy__",
+    "__deepcopy__",
+]
 _WRITERS: Final = ["fill", "sort", "partition", "setfield"]
 _VIEWERS: Final = ["reshape", "ravel", "getfield"]
 

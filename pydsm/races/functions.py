@@ -19,7 +19,51 @@ from pydsm.races.places import places_of, reads, see
 
 __all__ = ["array_function", "looks_like"]
 
-_VIEWS: Final = ["reshape", "ravel", "transpose", "matrix_transpose", "permute_dims", "squeeze", "swapaxes", "moveaxis", "rollaxis", "expand_dims", "atleast_1d", "atleast_2d", "atleast_3d", "broadcast_to", "broadcast_arrays", "split", "array_split", "hsplit", "vsplit", "dsplit", "unstack", "diagonal", "real", "imag", "flip", "fliplr", "flipud", "rot90", "shape", "ndim", "size", "result_type", "can_cast", "min_scalar_type", "common_type", "iscomplexobj", "isrealobj", "empty_like", "zeros_like", "ones_like", "full_like", "may_share_memory", "shares_memory"]
+_VIEWS: Final = [
+    "reshape",
+    "ravel",
+    "transpose",
+    "matrix_transpose",
+    "permute_dims",
+    "squeeze",
+    "swapaxes",
+    "moveaxis",
+    "rollaxis",
+    "expand_dims",
+    "atleast_1d",
+    "atleast_2d",
+    "atleast_3d",
+    "broadcast_to",
+    "broadcast_arrays",
+    "split",
+    "array_split",
+    "hsplit",
+    "vsplit",
+    "dsplit",
+    "unstack",
+    "diagonal",
+    "real",
+    "imag",
+    "flip",
+    "fliplr",
+    "flipud",
+    "rot90",
+    "shape",
+    "ndim",
+    "size",
+    "result_type",
+    "can_cast",
+    "min_scalar_type",
+    "common_type",
+    "iscomplexobj",
+    "isrealobj",
+    "empty_like",
+    "zeros_like",
+    "ones_like",
+    "full_like",
+    "may_share_memory",
+    "shares_memory",
+]
 
 
 def _functions(names: Iterable[str]) -> frozenset[Any]:
