@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import Final
 
 import pydsm
+from pydsm.cli.program import split_arguments
 from pydsm.errors import PydsmError
 
 __all__ = ["main"]
@@ -28,7 +29,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in _COMMANDS:
         if find_spec(f"pydsm.cli.{name}"):
             import_module(f"pydsm.cli.{name}").add(commands)
-    options = parser.parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    own, others = (given, []) if given[:1] == ["run"] else split_arguments(given)
+    options, unknown = parser.parse_known_args(own)
+    if given[:1] != ["run"] and hasattr(options, "program"):
+        options.args = [*unknown, *others]
+    elif unknown or others:
+        parser.error(f"unrecognized arguments: {' '.join([*unknown, *others])}")
     if not hasattr(options, "command"):
         parser.print_help()
         return 0

@@ -6,7 +6,7 @@ import argparse
 import os
 from typing import Any
 
-from pydsm.cli.program import add_program, has_program, run_program
+from pydsm.cli.program import has_program, run_program
 from pydsm.instruments import MEMORIES
 
 __all__ = ["add"]
@@ -17,7 +17,8 @@ def add(commands: Any) -> None:
     parser = commands.add_parser("run", help="run a Python program with defaults for its teams and clusters")
     parser.add_argument("-n", "--workers", type=int, metavar="N", help="workers of a team that names no number")
     parser.add_argument("--memory", choices=MEMORIES, help="memory of a team that names none")
-    add_program(parser)
+    parser.add_argument("program", help="path of the program")
+    parser.add_argument("args", nargs=argparse.REMAINDER, help="its own arguments")
     parser.set_defaults(command=_run)
 
 
