@@ -1,4 +1,4 @@
-"""Life, by several workers, but right only for one: what is missing?
+"""Life, by several workers: a start, which is right for one worker only.
 
 The checker says what is wrong: ``python docs/lessons/project/check.py docs/lessons/project/start.py``.
 """
