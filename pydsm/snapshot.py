@@ -2,7 +2,7 @@
 
 ``PYDSM_SNAPSHOT`` names a folder.  Each process that makes teams takes the next number in it; of
 the r-th run of the t-th team of process p there are, in ``p-t-r``, the arrays as ``.npy``
-files and an index in JSON: their names, and each worker's result as text.
+files and an index in JSON: their names, the memory, and each worker's result as text.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 import os
 import re
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -41,11 +41,14 @@ class Run:
     ----------
     results : list of str, optional
         One for each worker; None if the run failed.
+    memory : str
+        What the team had.
     arrays : dict
         By name.
     """
 
     results: list[str] | None
+    memory: str
     arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
 
 
@@ -65,8 +68,13 @@ class Snapshot(Instrument):
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
+        self._memory = "coherent"
         self._team = ""
         self._runs = 0
+
+    def check_with(self, others: Mapping[str, Instrument]) -> None:
+        """See which memory the team has; all instruments are welcome."""
+        self._memory = getattr(others.get("memory"), "policy", self._memory)
 
     def open(self, namespace: Any, size: int) -> None:
         """Take the team's number."""
@@ -82,7 +90,7 @@ class Snapshot(Instrument):
         path = os.path.join(self._folder, f"{self._team}-{self._runs}")
         os.mkdir(path)
         texts = None if results is None else [text_of(result) for result in results]
-        index = {"results": texts, "arrays": [array.name for array in arrays]}
+        index = {"results": texts, "memory": self._memory, "arrays": [array.name for array in arrays]}
         for number, array in enumerate(arrays):
             np.save(os.path.join(path, f"{number}.npy"), np.asarray(array), allow_pickle=False)
         with open(os.path.join(path, _INDEX), "w", encoding="utf-8") as file:
@@ -117,7 +125,7 @@ def read_runs(folder: str) -> dict[tuple[int, ...], Run]:
                 index = json.load(file)
             files = (os.path.join(path, f"{number}.npy") for number in itertools.count())
             arrays = {array: np.load(file) for array, file in zip(index["arrays"], files, strict=False)}
-            found[numbers] = Run(index["results"], arrays)
+            found[numbers] = Run(index["results"], index["memory"], arrays)
     return dict(sorted(found.items()))
 
 

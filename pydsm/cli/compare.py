@@ -35,8 +35,8 @@ def add(commands: Any) -> None:
         "compare",
         help="run a program on every memory, and say where it comes out differently",
         description="Run a program on coherent memory, twice, and then on the teaching memories, which show a worker "
-        "no write before the contract demands it (docs/memory-model.md). A program that keeps the rule gives the same on "
-        "all of them. Printed lines, exit codes, the workers' results and the arrays at the end of each run are "
+        "no write before the contract demands it (docs/memory-model.md). A program that keeps the rule gives the same "
+        "on all of them. Printed lines, exit codes, the workers' results and the arrays at the end of each run are "
         "compared, whatever wrote them: NumPy, numba or C. What differs between the first two runs already is told "
         "apart. The exit code is 1 if anything else differs.",
     )
@@ -80,7 +80,7 @@ def _compare(options: argparse.Namespace) -> int:
         now = _run(options, memory, schedule, patience)
         wrong = list(differences(one, other, now))
         found += bool(wrong)
-        print(f"{now.name}: {_said(now) if wrong else 'the same'}")
+        print(f"{now.name}: {_said(now) if wrong else 'the same'}{_deviating(now, memory)}")
         for difference in wrong:
             _show(difference, now)
         if wrong and now.errors.strip() and now.code not in (None, one.code):
@@ -161,6 +161,12 @@ def _said(trial: Trial) -> str:
     lines, runs = len(trial.output), len(trial.runs)
     code = f", exit code {trial.code}" if trial.code else ""
     return f"{lines} line{'s' * (lines != 1)} of output, {runs} run{'s' * (runs != 1)} of teams{code}"
+
+
+def _deviating(trial: Trial, memory: str) -> str:
+    """Say so if teams had another memory than they were to have."""
+    others = sorted({run.memory for run in trial.runs.values()} - {memory})
+    return f", but teams that name their memory had {' and '.join(others)}" if others else ""
 
 
 def _show_unstable(found: Sequence[str]) -> None:

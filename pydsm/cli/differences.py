@@ -155,13 +155,14 @@ def _is_as(one: NDArray[Any], other: NDArray[Any], now: NDArray[Any]) -> NDArray
 
 def _close(now: NDArray[Any], before: NDArray[Any]) -> NDArray[np.bool_]:
     with np.errstate(all="ignore"):
-        close: NDArray[np.bool_] = np.abs(now - before) <= _ROUNDING * np.maximum(np.abs(now), np.abs(before))
+        scale = np.maximum(np.abs(now), np.abs(before))
+        close: NDArray[np.bool_] = (np.abs(now - before) <= _ROUNDING * scale) & np.isfinite(scale)
     return close
 
 
 def _same_bits(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.bool_]:
     """Compare elements by their bits: a NaN is itself."""
-    raw = [np.ascontiguousarray(array).reshape(-1).view(np.uint8).reshape(one.size, -1) for array in (one, other)]
+    raw = [np.ascontiguousarray(array).reshape(-1).view(np.uint8).reshape(-1, one.itemsize) for array in (one, other)]
     same: NDArray[np.bool_] = (raw[0] == raw[1]).all(axis=1).reshape(one.shape)
     return same
 
