@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from pydsm.control.board import Rank, Word, place
+from pydsm.control.board import FROZEN, Rank, Word, place
 from pydsm.control.turns import Turns
 from pydsm.core.events import Atomic, Hold, Observer
 from pydsm.errors import DeadlockError
@@ -85,7 +85,7 @@ class SchedulingObserver(Observer):
         turns.board.write(me, f"waits for {what}{self._holding()}")
         try:
             while True:
-                turns.block(me, timed=timed, locking=self._is_locking)
+                turns.block(me, timed=timed, locking=self._is_locking, loose=threading.active_count() > 1)
                 self._await_turn()
                 if attempt():
                     return True
@@ -94,7 +94,7 @@ class SchedulingObserver(Observer):
                 if turns.is_doomed(me):
                     raise self._deadlock(what)
         finally:
-            if not self._is_free:
+            if self._is_scheduled():
                 turns.resume(me)
 
     def _await_turn(self) -> None:
@@ -116,7 +116,9 @@ class SchedulingObserver(Observer):
     def _deadlock(self, what: str) -> DeadlockError:
         board, waiting = self._turns.board, self._words.load(Word.WAITING) | 1 << self._rank
         stuck = [rank for rank in range(board.size) if waiting >> rank & 1]
-        told = "; ".join(f"rank {rank} {board.read(rank)}" for rank in stuck)
+        told = "; ".join(
+            f"rank {rank} {board.read(rank) if rank in stuck else 'has ended'}" for rank in range(board.size)
+        )
         return DeadlockError(f"deadlock at {what}: {told}", cycle=[f"rank {rank}" for rank in stuck])
 
     def _holding(self) -> str:
@@ -196,16 +198,24 @@ class SchedulingObserver(Observer):
         self._step(_ACCESS)
 
     def _step(self, kind: int) -> None:
-        if self._is_scheduled() and not self._is_trying:
+        if not self._is_trying and self._is_scheduled():
             self._turns.step(self._rank, kind)
             self._await_turn()
 
     def _stir(self) -> None:
-        if self._is_scheduled() and not self._is_trying:
+        if not self._is_trying and self._is_scheduled():
             self._turns.stir()
 
     def _is_scheduled(self) -> bool:
-        return not self._is_free and threading.get_ident() == self._thread
+        """Say whether this thread is to go by the schedule; it has the turn then."""
+        if self._is_free or threading.get_ident() != self._thread:
+            return False
+        turn = self._words.load(Word.TURN)
+        if turn == FROZEN:
+            self._is_free = True  # the run has failed, and what is called here are the ends of blocks
+        elif turn != self._rank + 1:
+            self._await_turn()  # a signal's handler raised between giving the turn away and waiting for it
+        return not self._is_free
 
 
 def _described(hold: Hold) -> str:
