@@ -97,9 +97,9 @@ def _of_stripes(events: Sequence[Event], steps: list[_Step]) -> Iterator[Arrow]:
         for start, stop in step.stripes:
             span = slice(cells[start], cells[stop])
             if step.takes:
-                before.update(np.unique(last[span]).tolist())
+                before.update(last[span].tolist())
                 if not step.shared:
-                    before.update(np.unique(readers[:, span]).tolist())
+                    before.update(readers[:, span].ravel().tolist())
             elif step.shared:
                 readers[row, span] = step.event
             else:

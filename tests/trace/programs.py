@@ -113,12 +113,32 @@ def give_up(worker: pydsm.Worker) -> None:
             A.store_release(1, 1)
 
 
+def give_way(worker: pydsm.Worker) -> None:
+    """Hold rows until the other worker waits for one of them."""
+    A, B = worker["A"], worker["B"]
+    if worker.rank == 0:
+        with A.locked(slice(2, 5)):
+            B.store_release((0, 0), 1)
+            while not A._table.waiting_for():
+                os.sched_yield()
+    else:
+        B.wait_until((0, 0), "==", 1)
+        with A.locked([4, 7]):
+            pass
+
+
 def many(worker: pydsm.Worker, regions: int) -> None:
     """Enter many small regions."""
     A = worker["A"]
     for turn in range(regions):
         with A.locked((turn + worker.rank) % ROWS):
             pass
+
+
+def lock_row_0(worker: pydsm.Worker, name: str) -> None:
+    """Enter one region of one array."""
+    with worker[name].locked(0):
+        pass
 
 
 class MadeHold:
