@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Final
 
 import pydsm
@@ -27,8 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"pydsm {pydsm.__version__}")
     commands = parser.add_subparsers(metavar="command")
     for name in _COMMANDS:
-        if find_spec(f"pydsm.cli.{name}"):
-            import_module(f"pydsm.cli.{name}").add(commands)
+        import_module(f"pydsm.cli.{name}").add(commands)
     given = sys.argv[1:] if arguments is None else list(arguments)
     own, others = (given, []) if given[:1] == ["run"] else split_arguments(given)
     options, unknown = parser.parse_known_args(own)
@@ -41,6 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     try:
         code: int = options.command(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # who read it has seen enough, as head does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except PydsmError as error:
         print(f"pydsm: {error}", file=sys.stderr)
         return 1

@@ -194,3 +194,9 @@ def test_a_program_gets_what_the_command_does_not_know(tmp_path: Path) -> None:
     assert explored["program"][1:] == ["--size", "3", "--seeds", "x"]
     assert output("run", str(program), "-n", "3") == "['-n', '3']\n"
     assert "unrecognized arguments: --size" in output("ls", "--size")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    command = f"{sys.executable} -m pydsm lab | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("SB\n", "")
