@@ -41,12 +41,14 @@ BENCH = [
     "UltraDict>=0.0.6",
 ]
 EXAMPLES = ["scipy>=1.11"]
+LESSONS = ["ipykernel>=6", "nbformat>=5.9"]
 DEV = [
     "cython>=3.0.11",
     "hypothesis>=6.100",
     "import-linter>=2.0",
     "joblib>=1.3",
     "mypy>=1.11",
+    "nbformat>=5.9",
     "nox>=2024.4",
     "pytest>=8.2",
     "pytest-timeout>=2.3",
@@ -80,6 +82,7 @@ setup(
         "progress": PROGRESS,
         "bench": BENCH,
         "examples": EXAMPLES,
+        "lessons": LESSONS,
         "dev": DEV,
     },
     entry_points={"console_scripts": ["pydsm = pydsm.cli:main"]},

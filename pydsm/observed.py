@@ -11,6 +11,7 @@ others run until it succeeds.
 from __future__ import annotations
 
 import functools
+import math
 import operator
 import os
 import sys
@@ -445,6 +446,19 @@ ObservedArray.__name__ = "GlobalArray"
 
 class ObservedLock(Lock):
     """A named lock that tells observers."""
+
+    def acquire(self, block: bool = True, timeout: float | None = None, *, recover: bool = False) -> bool:
+        """Take the lock; say whether it was had; see `Lock.acquire`."""
+        if scheduler() is None or not block or not timeout:
+            return super().acquire(block, timeout, recover=recover)
+        deadline_of(timeout)
+        try:
+            self.acquire_until(math.inf, recover)  # it is the scheduler who says when that time is over
+        except LockTimeoutError:
+            return False
+        return True
+
+    apply = acquire
 
     def acquire_until(self, deadline: float | None, recover: bool = False) -> None:
         """Take the lock, waiting until `deadline` on the monotonic clock (None: for ever)."""

@@ -27,6 +27,7 @@ from pydsm.ipc.cpus import available_cpus
 __all__ = ["add"]
 
 _WIDTH: Final = 80
+_INTERRUPTED: Final = 130
 _MOST_OUTPUTS: Final = 5
 _SHOWN: Final = 60  # characters of what right runs print
 
@@ -68,14 +69,19 @@ def _explore(options: argparse.Namespace) -> int:
     if not has_program(options):
         return 2
     os.environ.update(_variables(options))
-    began = time.monotonic()
+    began, outcomes, is_cut = time.monotonic(), [], False
     folder = tempfile.mkdtemp(prefix="pydsm-explore-")  # a TemporaryDirectory would go with the first run's process
     try:
         trials = Trials(options, folder, options.jobs or available_cpus(), options.timeout)
         plans = list(_plans(options, trials))
-        outcomes = list(_until_found(options, trials.run(plans), len(plans)))
+        try:
+            for outcome in _until_found(options, trials.run(plans), len(plans)):
+                outcomes.append(outcome)
+        except KeyboardInterrupt:
+            is_cut = True
         findings = findings_of(outcomes)
-        _confirm(trials, findings)
+        if not is_cut:
+            _confirm(trials, findings)
     finally:
         shutil.rmtree(folder)
         catalog.reclaim()  # what a killed program left
@@ -84,6 +90,8 @@ def _explore(options: argparse.Namespace) -> int:
         print(json.dumps(_as_json(options, outcomes, findings), indent=2))
     else:
         _show(options, outcomes, findings, time.monotonic() - began)
+    if is_cut:
+        return _INTERRUPTED
     return 1 if bad or (options.strict and len(findings) > 1) else 0
 
 

@@ -61,7 +61,7 @@ def _lab(options: argparse.Namespace) -> int:
             return labpages.witness(options)
         if options.run is not None:
             return labpages.run(options)
-        return labpages.catalogue(options) if options.test is None else labpages.test(options)
+        return labpages.catalogue(options) if options.test is None else labpages.single(options)
     except FileNotFoundError as error:
         if error.filename is None:
             raise  # an unknown name, which says so itself

@@ -11,7 +11,7 @@ from pydsm import lab
 from pydsm.lab import report
 from pydsm.lab.models import find_model
 
-__all__ = ["catalogue", "run", "test", "witness"]
+__all__ = ["catalogue", "run", "single", "witness"]
 
 _GLANCE: Final = 10_000
 """Rounds of a test that is looked at, not run."""
@@ -31,7 +31,7 @@ def catalogue(options: argparse.Namespace) -> int:
     return 0
 
 
-def test(options: argparse.Namespace) -> int:
+def single(options: argparse.Namespace) -> int:
     """Print one test with all its outcomes, allowed and observed."""
     exact = lab.load(options.test)
     allowed = {model: lab.outcomes(exact, model) for model in _models(options)}
@@ -47,8 +47,6 @@ def test(options: argparse.Namespace) -> int:
 def run(options: argparse.Namespace) -> int:
     """Run one test, or all, for real."""
     names = lab.names() if options.test is None else (options.test,)
-    if options.model is not None:
-        find_model(options.model)
     found = []
     for name in names:
         seen = lab.observe(name, options.run, memory=options.memory, model=options.model)

@@ -26,7 +26,7 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("-o", "--output", metavar="FILE", help="Chrome trace events, a .json file")
     parser.add_argument("--html", metavar="FILE", help="a page for a browser; PROGRAM.html if neither is given")
-    parser.add_argument("-n", "--workers", type=int, metavar="N", help="workers of a team that names no number")
+    parser.add_argument("-n", type=int, dest="workers", metavar="N", help="workers of a team that names no number")
     parser.add_argument("--limit", type=int, metavar="N", help="most events that a worker may record, over all runs")
     add_program(parser)
     parser.set_defaults(command=_trace)
@@ -38,11 +38,12 @@ def _trace(options: argparse.Namespace) -> int:
     if options.output is None and options.html is None:
         options.html = f"{Path(options.program).stem}.html"
     paths = [path for path in (options.output, options.html) if path is not None]
-    for path in paths:
-        problem = _problem(path)
-        if problem:
-            print(f"pydsm: {problem}", file=sys.stderr)
-            return 2
+    problem = next(filter(None, map(_problem, paths)), "")
+    if options.html is not None and not options.html.endswith(".html"):
+        problem = f"--html takes a .html file, not {options.html!r}"
+    if problem:
+        print(f"pydsm: {problem}", file=sys.stderr)
+        return 2
     paths = [os.path.abspath(path) for path in paths]  # the program may go elsewhere
     for variable, value in (("PYDSM_WORKERS", options.workers), ("PYDSM_TRACE_LIMIT", options.limit)):
         if value is not None:

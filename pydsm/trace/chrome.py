@@ -13,16 +13,14 @@ import json
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from pydsm.trace.events import Event
+from pydsm.trace.events import NOTICEABLE, Event
 from pydsm.trace.lanes import INSTANTS
 
 if TYPE_CHECKING:
     from pydsm.trace.timeline import Timeline
 
-__all__ = ["NOTICEABLE", "chrome_events", "write_chrome"]
+__all__ = ["chrome_events", "write_chrome"]
 
-NOTICEABLE: Final = 10_000
-"""Nanoseconds that an acquire must take to be shown as a wait of its own: less is what an acquire costs."""
 _INSET: Final = 10
 _BESIDE: Final = 100_000
 _MEANINGS: Final = {

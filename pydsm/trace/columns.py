@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from pydsm.trace.chrome import NOTICEABLE
-from pydsm.trace.events import ArrayInfo, Part
+from pydsm.trace.events import NOTICEABLE, ArrayInfo, Part
 
 if TYPE_CHECKING:
     from pydsm.trace.timeline import Timeline

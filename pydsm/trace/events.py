@@ -5,11 +5,13 @@ Times are nanoseconds since the timeline's beginning.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-__all__ = ["ArrayInfo", "Event", "Part", "Run", "rows_text"]
+__all__ = ["NOTICEABLE", "ArrayInfo", "Event", "Part", "Run", "rows_text"]
 
-_SHOWN = 3
+NOTICEABLE: Final = 10_000
+"""Nanoseconds that an acquire must take to count as waiting in what is shown: less is what an acquire costs."""
+_SHOWN: Final = 3
 
 
 class Part(NamedTuple):

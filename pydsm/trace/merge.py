@@ -15,14 +15,9 @@ __all__ = ["Sheet"]
 _KIND: Final = (1 << KIND_BITS) - 1
 _LOW: Final = (1 << PARTS_SHIFT) - 1
 _THREADS: Final = (1 << SITE_SHIFT - THREAD_SHIFT) - 1
-_NAMES: Final = {
-    Kind.RUN: "run",
-    Kind.LOCK: "lock",
-    Kind.BARRIER: "barrier",
-    Kind.ATOMIC: "atomic",
-    Kind.WAIT_UNTIL: "wait_until",
-    Kind.FENCE: "fence",
-}
+# As plain ints: operations on members of an enumeration are slow.
+_RUN, _LOCK, _PART, _BARRIER, _ATOMIC, _WAIT_UNTIL, _FENCE = map(int, Kind)
+_SHARED, _FAILED, _GAVE_UP, _FENCED = map(int, Flag)
 
 
 class Sheet:
@@ -84,11 +79,11 @@ class Sheet:
         self._origin = origin
         records = iter(self._records)
         for record in records:
-            kind = Kind(record[3] & _KIND)
-            if kind is Kind.LOCK:
+            kind = record[3] & _KIND
+            if kind == _LOCK:
                 others = [next(records) for _ in range((record[4] >> PARTS_SHIFT) - 1)]
                 yield self._lock(record, others)
-            elif kind is not Kind.PART:  # a part whose first record had no room is no event
+            elif kind != _PART:  # a part whose first record had no room is no event
                 yield self._other(kind, record)
         for note in self._notes:
             yield self._note(note)
@@ -99,29 +94,38 @@ class Sheet:
     def _lock(self, record: list[int], others: list[list[int]]) -> Event:
         asked, had, released, head = record[:4]
         end = record[7] or released  # from the release on, others may have it
-        outcome = "failed" if head & Flag.FAILED else "gave up" if head & Flag.GAVE_UP else ""
+        outcome = "failed" if head & _FAILED else "gave up" if head & _GAVE_UP else ""
         if not end:
             end, outcome = max(self._over, asked, had), "unfinished"
         parts = tuple(self._part(each) for each in (record, *others) if each[3] & _KIND)
         return self._event("lock", record, had or end, end, parts, outcome=outcome)
 
-    def _other(self, kind: Kind, record: list[int]) -> Event:
+    def _other(self, kind: int, record: list[int]) -> Event:
         begin, met, end, head = record[:4]
-        outcome = "failed" if head & Flag.FAILED else ""
-        if kind is Kind.FENCE:
+        outcome = "failed" if head & _FAILED else ""
+        if kind == _FENCE:
             return self._event("fence", record, begin, begin, (self._part(record),))
         if not end:  # it was in the middle of this when it died, or an error threw it out
-            lived_on = kind is Kind.BARRIER and self.died is None
+            lived_on = kind == _BARRIER and self.died is None
             end, outcome = max(self._over, begin, met), "failed" if lived_on else "unfinished"
-        if kind is Kind.BARRIER:
+        if kind == _BARRIER:
             return self._event("barrier", record, met or end, end, outcome=outcome)
-        if kind is Kind.RUN:
+        if kind == _RUN:
             return self._event("run", record, begin, end, outcome=outcome)
         part = Part(self._info(record).name, self._rows_of_elements(record))
-        had = end if kind is Kind.WAIT_UNTIL else begin
+        had = end if kind == _WAIT_UNTIL else begin
         op = self._ops.get(record[4] >> PARTS_SHIFT, "")
         elements = record[5], record[6]
-        return self._event(_NAMES[kind], record, had, end, (part,), outcome=outcome, what=op, elements=elements)
+        return self._event(
+            "wait_until" if kind == _WAIT_UNTIL else "atomic",
+            record,
+            had,
+            end,
+            (part,),
+            outcome=outcome,
+            what=op,
+            elements=elements,
+        )
 
     def _note(self, note: dict[str, Any]) -> Event:
         details, time = note["details"], note["time"]
@@ -156,7 +160,7 @@ class Sheet:
         rows: tuple[tuple[int, int], ...] = ((start, stop),) if info.shape and stop > start else ()
         if start == LISTED:
             rows = self._lists.get(stop, ())
-        return Part(info.name, rows, bool(record[3] & Flag.SHARED))
+        return Part(info.name, rows, bool(record[3] & _SHARED))
 
     def _rows_of_elements(self, record: list[int]) -> tuple[tuple[int, int], ...]:
         width = math.prod(self._info(record).shape[1:]) or 1

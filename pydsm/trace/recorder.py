@@ -177,6 +177,9 @@ class Recorder(Observer):
         """Record it as it is told."""
         time = now()
         if next(self._places) < self._pad.limit:
+            what: Any = details.get(kind)
+            if hasattr(what, "array") and hasattr(what, "rows"):  # a race; its rows are first and last
+                details = {"array": what.array, "rows": [[what.rows[0], what.rows[1] + 1]], kind: str(what)}
             self._pad.remark({"note": kind, "time": time, "site": self._sites.here(), "details": details})
         else:
             self._lost += 1

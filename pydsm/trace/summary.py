@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from pydsm.trace.events import Event, Run
+from pydsm.trace.events import NOTICEABLE, Event, Run
 from pydsm.trace.hot import HotRows, hottest
 from pydsm.trace.shares import Shares, shares_of
 from pydsm.trace.units import time_text
@@ -78,7 +78,7 @@ class Summary:
                 shares[run.team, rank] = shares[run.team, rank].plus(shares_of(lanes[number, rank]))
                 lost[run.team, rank] += run.lost[rank] if rank < len(run.lost) else 0
         waits = sorted(
-            (index for index, event in enumerate(events) if event.kind in _WAITS and event.waited),
+            (index for index, event in enumerate(events) if event.kind in _WAITS and event.waited >= NOTICEABLE),
             key=lambda index: -events[index].waited,
         )[:_LONG_WAITS]
         return cls(

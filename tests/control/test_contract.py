@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
@@ -18,9 +19,21 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contract, "ROUNDS", 24)
 
 
-@pytest.fixture(params=[1, 2, "seed=3 strategy=pct steps=200"], ids=["1", "2", "pct"])
+ASKED: dict[str, dict[str, Any]] = {
+    "1": {"schedule": 1},
+    "2": {"schedule": 2},
+    "pct": {"schedule": "seed=3 strategy=pct steps=200"},
+    "release": {"schedule": 1, "memory": "release"},
+}
+if os.environ.get("PYDSM_LONG"):
+    ASKED["entry"] = {"schedule": 2, "memory": "entry"}
+    ASKED["checked"] = {"schedule": 1, "check": "happens-before"}
+    ASKED["weak pct"] = {"schedule": "seed=5 strategy=pct steps=300", "memory": "release"}
+
+
+@pytest.fixture(params=ASKED)
 def new_team(request: pytest.FixtureRequest) -> NewTeam:
     def make(size: int, **options: Any) -> pydsm.Team:
-        return pydsm.Team(size, schedule=request.param, **options)
+        return pydsm.Team(size, **ASKED[request.param], **options)
 
     return make

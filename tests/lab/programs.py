@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from pydsm import lab
 
-__all__ = ["plain_programs", "rendered"]
+__all__ = ["any_programs", "plain_programs", "rendered"]
 
 
 def rendered(columns: list[list[str]], condition: str = "exists (x=0 /\\ y=0)") -> lab.Test:
@@ -42,3 +42,28 @@ def plain_programs(draw: st.DrawFn, workers: int = 2, steps: int = 3, *, fences:
                 column.append(f"{location} = {value}")
         columns.append(column)
     return rendered(columns)
+
+
+@st.composite
+def any_programs(draw: st.DrawFn) -> lab.Test:
+    """Draw two workers' programs of anything: accesses, fences, locks, atomic operations, a barrier."""
+    columns: list[list[str]] = [[], []]
+    for _ in range(1 + draw(st.booleans())):
+        for worker, column in enumerate(columns):
+            for _ in range(draw(st.integers(0, 2))):
+                x, number = draw(st.sampled_from("xy")), len(column)
+                steps = {
+                    "write": [f"{x} = {worker + 1}{number}"],
+                    "read": [f"r{number} = {x}"],
+                    "fence": ["fence"],
+                    "add": [f"fetch_add {x} 100"],
+                    "swap": [f"r{number} = swap {x} {worker + 3}{number}"],
+                    "store": [f"store_release {x} {worker + 5}{number}"],
+                    "load": [f"r{number} = load_acquire {x}"],
+                    "locked write": [f"lock {x}", f"{x} = {worker + 7}{number}", f"unlock {x}"],
+                    "locked read": [f"lock {x}", f"r{number} = {x}", f"unlock {x}"],
+                }
+                column += steps[draw(st.sampled_from(sorted(steps)))]
+        for column in columns:
+            column.append("barrier")
+    return rendered([column[:-1] for column in columns] if all(len(column) > 1 for column in columns) else columns)

@@ -44,6 +44,7 @@ MP+locks-nested         -  -   -   -   -    -      -    -    -   -      s
 MP+rel-acq              -  -   -   -   -    -      -    -    -   -      s p
 MP+barrier              -  -   -   -   -    -      -    -    -   -      s p
 LB                      -  -   -   A   A    -      -    -    -   -      i2.2 h v r
+LB+data                 -  -   -   A   A    -      -    -    -   -      h v r
 LB+datas                -  -   -   -   -    -      -    -    -   -      h v
 LB+fences               -  -   -   -   -    -      -    -    -   -      h v
 CoRR                    -  -   -   -   A    -      -    -    -   -      h v r

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydsm import lab
 from pydsm.lab.explorer import explore
 from tests.lab.axioms import HARDWARE, VIEWS
-from tests.lab.programs import plain_programs, rendered
+from tests.lab.programs import any_programs, plain_programs, rendered
 from tests.lab.published import expected
 
 
@@ -45,7 +45,7 @@ def test_three_replicas_show_exactly_what_the_views_of_the_definition_do(model: 
 
 
 @pytest.mark.parametrize("stronger_to_weaker", ["sc tso pso rmo rmo9", "sc causal pram slow"])
-@given(test=plain_programs())
+@given(test=plain_programs() | any_programs())
 def test_a_weaker_model_allows_all_that_a_stronger_one_does(stronger_to_weaker: str, test: lab.Test) -> None:
     sets = [explore(lab.MODELS[model](test)) for model in stronger_to_weaker.split()]
     assert all(few <= many for few, many in pairwise(sets))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -13,14 +14,16 @@ LESSONS = sorted((ROOT / "docs" / "lessons").glob("[0-9][0-9]-*.md"))
 SECTIONS = ["Program", "Predict", "Run", "Explanation", "Exercise", "Solution"]
 _HEADING = re.compile(r"^## (.+)$", re.MULTILINE)
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_AGAIN = """
-import contextlib, io, sys
-code = compile(sys.stdin.read(), "lesson", "exec")
-for _ in range(int(sys.argv[1])):
+_TOGETHER = """
+import contextlib, io, json, sys
+
+printed = []
+for code in json.load(sys.stdin):
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
-        exec(code, {"__name__": "__main__"})
-    print(repr(said.getvalue()))
+        exec(compile(code, "lesson", "exec"), globals())
+    printed.append(said.getvalue())
+print(json.dumps(printed))
 """
 
 
@@ -60,15 +63,20 @@ def blocks(page: Path) -> list[Block]:
 
 def run_again(code: str, times: int) -> set[str]:
     """Run a program several times in one new process; return all that it printed, without repetitions."""
+    return {printed for _, printed in run_together([code] * times)}
+
+
+def run_together(programs: list[str]) -> list[tuple[str, str]]:
+    """Run programs one after the other in one namespace of a new process; return each with what it printed."""
     done = subprocess.run(
-        [sys.executable, "-c", _AGAIN, str(times)],
-        input=code,
+        [sys.executable, "-c", _TOGETHER],
+        input=json.dumps(programs),
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=500,
         cwd=ROOT,
         env={"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "PYDSM_NAMESPACE": "lessons"},
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    return set(done.stdout.splitlines())
+    return list(zip(programs, json.loads(done.stdout), strict=True))

@@ -37,7 +37,7 @@ class Browser:
         to_browser, self._write = os.pipe()
         self._read, from_browser = os.pipe()
         self._buffer = b""
-        self._number = 0
+        self._number = self._opened = 0
         self.complaints: list[str] = []
         options = "--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run --hide-scrollbars"
         command = (
@@ -99,24 +99,30 @@ class Browser:
                 self.complaints.append(str(params["exceptionDetails"].get("exception", params["exceptionDetails"])))
             case "Runtime.consoleAPICalled" if params["type"] in ("error", "warning", "assert"):
                 self.complaints.append(str(params["args"]))
-            case "Log.entryAdded":
+            case "Log.entryAdded" if params["entry"]["source"] != "rendering":  # reading pixels back is slow, we know
                 self.complaints.append(str(params["entry"]))
             case "Network.requestWillBeSent" if not params["request"]["url"].startswith(("file:", "data:")):
                 self.complaints.append(f"asked for {params['request']['url']}")
 
     # -- what tests do -------------------------------------------------------------
 
-    def open(self, page: Path, *, width: int = 1300, height: int = 900, dark: bool = False, hash_: str = "") -> None:
+    def open(self, page: Path, *, width: int = 1300, height: int = 900, dark: bool = False) -> None:
         """Show a file, and wait until its script is through."""
         self.complaints.clear()
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
-        self.call("Page.navigate", url="about:blank")
-        self.call("Page.navigate", url=f"file://{page}{hash_}")
+        self._opened += 1  # a new address each time, so that it is loaded anew
+        answer = self.call("Page.navigate", url=f"file://{page}?{self._opened}")
+        assert "errorText" not in answer, answer
+        ready = (
+            f"location.search === '?{self._opened}' && window.timeline !== undefined && window.timeline.ready === true"
+        )
         until = time.monotonic() + _SECONDS
-        while not self.evaluate("window.timeline !== undefined && window.timeline.ready === true"):
-            assert time.monotonic() < until, f"the page is not ready: {self.complaints}"
+        while not self.evaluate(ready):
+            assert time.monotonic() < until, (
+                f"the page is not ready: {self.complaints} {self.evaluate('location.href')}"
+            )
         self.settle()
 
     def evaluate(self, expression: str) -> Any:

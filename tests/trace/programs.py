@@ -53,17 +53,21 @@ def expected_kinds(size: int, turns: int) -> dict[str, int]:
 
 
 def hold_two_apart(worker: pydsm.Worker) -> None:
-    """Take two locks, and give back first the one that was taken first."""
+    """Take two locks, give back first the one that was taken first, and take more in the other one."""
     A, L = worker["A"], worker["L"]
     L.acquire()
     with A.locked(worker.rank):
         L.release()
+        with A.locked(2 + worker.rank), A.locked(4 + worker.rank):
+            pass
 
 
 def in_threads(worker: pydsm.Worker) -> None:
     """Let two threads contend for a named lock and a row."""
+    both = threading.Barrier(2)
 
     def work() -> None:
+        both.wait()  # one that has ended may leave its number to the next
         for _ in range(20):
             with worker["L"], worker["A"].locked(0):
                 worker["A"][0] += 1
@@ -113,12 +117,32 @@ def give_up(worker: pydsm.Worker) -> None:
             A.store_release(1, 1)
 
 
+def give_way(worker: pydsm.Worker) -> None:
+    """Hold rows until the other worker waits for one of them."""
+    A, B = worker["A"], worker["B"]
+    if worker.rank == 0:
+        with A.locked(slice(2, 5)):
+            B.store_release((0, 0), 1)
+            while not A._table.waiting_for():
+                os.sched_yield()
+    else:
+        B.wait_until((0, 0), "==", 1)
+        with A.locked([4, 7]):
+            pass
+
+
 def many(worker: pydsm.Worker, regions: int) -> None:
     """Enter many small regions."""
     A = worker["A"]
     for turn in range(regions):
         with A.locked((turn + worker.rank) % ROWS):
             pass
+
+
+def lock_row_0(worker: pydsm.Worker, name: str) -> None:
+    """Enter one region of one array."""
+    with worker[name].locked(0):
+        pass
 
 
 class MadeHold:

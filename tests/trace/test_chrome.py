@@ -13,7 +13,16 @@ from pydsm.trace import Timeline
 from pydsm.trace.chrome import chrome_events
 from pydsm.trace.events import Event, Part
 from tests.trace.chromeformat import check, check_flows, check_nesting
-from tests.trace.programs import die_inside, everything, fail_inside, give_up, hold_two_apart, in_threads, many, team
+from tests.trace.programs import (
+    die_inside,
+    everything,
+    fail_inside,
+    give_up,
+    hold_two_apart,
+    in_threads,
+    lock_row_0,
+    team,
+)
 
 
 def saved(timeline: Timeline, folder: Path) -> dict[str, Any]:
@@ -74,6 +83,9 @@ def test_several_teams_are_several_processes(tmp_path: Path) -> None:
     assert len(joined.events) == sum(map(len, timelines))
     assert [run.size for run in joined.runs] == [1, 2]
     assert joined.runs[0].end <= joined.runs[1].begin
+    for event in joined.events:
+        run = joined.runs[event.run]
+        assert run.begin <= event.begin <= event.had <= event.end <= run.end
 
 
 def test_slices_say_how_long_and_for_which_rows(tmp_path: Path) -> None:
@@ -94,11 +106,8 @@ def hold_line(function: Any, text: str) -> int:
     return next(number for number in range(first, len(lines)) if text in lines[number - 1])
 
 
-def test_a_hundred_thousand_events_are_well_formed(tmp_path: Path) -> None:
-    with team(2) as crew:
-        crew.run(many, 50_000)
-        timeline = crew.timeline
-    events = chrome_events(timeline)
+def test_a_hundred_thousand_events_are_well_formed(large: Timeline) -> None:
+    events = chrome_events(large)
     timed = [event for event in events if event["ph"] != "M"]
     assert len(timed) > 100_000
     check_nesting(timed)
@@ -108,7 +117,7 @@ def test_a_hundred_thousand_events_are_well_formed(tmp_path: Path) -> None:
 def test_names_of_any_kind_are_json(tmp_path: Path) -> None:
     with pydsm.Team(1, trace=True) as crew:
         crew.array('a "quoted" <!-- <b>é', 3)
-        crew.run(lambda worker: worker['a "quoted" <!-- <b>é'].locked(0).__enter__())
+        crew.run(lock_row_0, 'a "quoted" <!-- <b>é')
         check(saved(crew.timeline, tmp_path))
 
 

@@ -16,6 +16,7 @@ from pydsm.array import GlobalArray
 from pydsm.trace import Timeline
 from pydsm.trace.events import Event
 from pydsm.trace.files import Sheets
+from pydsm.trace.lanes import INSTANTS
 from pydsm.trace.records import Kind
 from tests.trace.programs import (
     die_inside,
@@ -40,11 +41,8 @@ def traced(size: int, function: Any, *args: Any, **options: Any) -> Timeline:
     return found
 
 
-@pytest.mark.parametrize("size", [1, 2, 4])
-@pytest.mark.parametrize("start", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize(("size", "start"), [(1, "fork"), (2, "fork"), (4, "fork"), (2, "spawn"), (2, "forkserver")])
 def test_all_that_workers_do_is_in_the_timeline(size: int, start: Any) -> None:
-    if start != "fork" and size != 2:
-        pytest.skip("one size under spawn and forkserver is enough")
     timeline = traced(size, everything, TURNS, start=start)
     counted = kinds(timeline.events)
     assert counted["program"] == 1
@@ -167,10 +165,24 @@ def test_threads_of_a_worker_have_lanes_of_their_own() -> None:
 
 def test_locks_may_be_given_back_in_any_order() -> None:
     timeline = traced(1, hold_two_apart)
-    lock, region = (event for event in timeline.events if event.kind == "lock")
+    lock, region, *_ = (event for event in timeline.events if event.kind == "lock")
     assert lock.begin < region.begin < lock.end < region.end
     depths = dict(zip(timeline.events, timeline.lanes.depth, strict=True))
     assert depths[lock] < depths[region]
+
+
+def test_nothing_is_drawn_over_something_else() -> None:
+    with team(2) as crew:
+        crew.run(everything, TURNS)
+        crew.run(hold_two_apart)
+        timeline = crew.timeline
+    rows: dict[tuple[int, int], list[Event]] = {}
+    for event, lane, depth in zip(timeline.events, timeline.lanes.of, timeline.lanes.depth, strict=True):
+        if event.kind not in INSTANTS:
+            rows.setdefault((lane, depth), []).append(event)
+    for drawn in rows.values():
+        assert all(before.end <= after.begin for before, after in pairwise(drawn))
+    assert max(depth for _, depth in rows) == max(timeline.lanes.heights()) - 1 >= 2
 
 
 def brute_force(records: list[list[int]]) -> dict[str, int]:
@@ -215,14 +227,13 @@ def test_shares_are_what_the_records_say_to_the_nanosecond(monkeypatch: pytest.M
         assert worker.events == sum(event.rank == worker.rank for event in timeline.events)
 
 
-def test_a_hundred_thousand_events_are_merged() -> None:
-    timeline = traced(2, many, 50_000)
-    assert len(timeline.events) == 100_003
-    assert sum(worker.events for worker in timeline.summary().workers) == 100_002
-    held = sum(event.held for event in timeline.events)
-    assert sum(row.held for row in timeline.summary().rows) == held
-    assert sum(row.waited for row in timeline.summary().rows) == sum(
-        event.waited for event in timeline.events if event.kind == "lock"
+def test_a_hundred_thousand_events_are_merged(large: Timeline) -> None:
+    summary = large.summary()
+    assert len(large.events) == 100_003
+    assert sum(worker.events for worker in summary.workers) == 100_002
+    assert sum(row.held for row in summary.rows) == sum(event.held for event in large.events)
+    assert sum(row.waited for row in summary.rows) == sum(
+        event.waited for event in large.events if event.kind == "lock"
     )
 
 

@@ -79,6 +79,49 @@ function timeText(nanoseconds) {
   return amount ? `${sign}${amount} ns` : "0";
 }
 
+/** A moment, to the microsecond or better: two that differ should look different. */
+function momentText(time) {
+  const whole = full.end - full.begin, [unit, size, digits] = whole >= 1e10 ? ["s", 1e9, 6] : whole >= 1e6 ? ["ms", 1e6, 3] : ["µs", 1e3, 2];
+  return `${((time - full.begin) / size).toFixed(digits)} ${unit}`;
+}
+
+/** What an event waited for, as far as arrows tell: the last arrow to it that ended its wait; -1 if nothing did. */
+function waitedFor(i) {
+  let last = -1;
+  for (const number of arrowsTo.get(i) || NO_ROWS)
+    if (endedWait(number) && (last < 0 || arrows.begin[number] > arrows.begin[last])) last = number;
+  return last;
+}
+
+/** Why an event waited, in a few words. */
+function reasonOf(i) {
+  const kind = kindOf[i], number = waitedFor(i);
+  if (number >= 0) {
+    const other = arrows.source[number], who = lanes[laneOf[other]].name;
+    if (kind === "barrier") return `${who} came last`;
+    if (kind === "wait_until") return `${who} changed it`;
+    return `${who} had ${sharedRows(i, other)}`;
+  }
+  if (kind === "lock" && word("outcome", i) === "") return "nobody else had it";
+  return kind === "barrier" && !word("outcome", i) ? "it came last itself" : "";
+}
+
+/** The rows that two events are both about; if they only share a stripe, those of the second. */
+function sharedRows(i, other) {
+  const common = [], near = [];
+  for (const mine of partsOf(i)) for (const its of partsOf(other)) {
+    if (mine[0] !== its[0]) continue;
+    const bounds = [];
+    for (let k = 2; k < mine.length; k += 2) for (let n = 2; n < its.length; n += 2) {
+      const start = Math.max(mine[k], its[n]), stop = Math.min(mine[k + 1], its[n + 1]);
+      if (start < stop) bounds.push(start, stop);
+    }
+    if (bounds.length || its.length === 2) common.push(partText([its[0], 0, ...bounds]));
+    else near.push(partText(its));
+  }
+  return (common.length ? common : near).join(" + ");
+}
+
 /** The first place in a list, ascending by `key`, whose key is above the value. */
 function above(list, value, key) {
   let low = 0, high = list.length;

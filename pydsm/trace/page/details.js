@@ -7,16 +7,16 @@ function facts(i) {
   const add = (name, value) => value !== "" && value != null && found.push([name, value]);
   if (kind === "lock") {
     add(outcome === "gave up" ? "asked for" : "holds", aboutText(i) + (isShared(i) ? " (shared)" : ""));
-    add("waited", timeText(waited(i)) + (waited(i) < raw.noticeable ? ", no more than taking it costs" : ""));
+    add("waited", timeText(waited(i)) + (waited(i) < raw.noticeable ? ", no more than taking it costs" : reasonOf(i) && `: ${reasonOf(i)}`));
     if (outcome !== "gave up") add("held", timeText(end[i] - had[i]));
   } else if (kind === "barrier") {
-    add("waited for the last", timeText(had[i] - begin[i]));
+    add("until all were there", timeText(had[i] - begin[i]) + (reasonOf(i) && `: ${reasonOf(i)}`));
     add("until it went on", timeText(length));
   } else if (!INSTANTS.has(kind)) {
     add("on", aboutText(i));
     add(kind === "wait_until" ? "waited" : "took", timeText(length));
   } else add("of", aboutText(i));
-  add("begins at", timeText(begin[i] - full.begin));
+  add(INSTANTS.has(kind) ? "at" : "begins at", momentText(begin[i]));
   add("line", word("where", i));
   if (outcome) add("outcome", { "gave up": "gave up waiting", failed: "an error ended it", unfinished: "its worker did not live to the end of it" }[outcome]);
   const details = raw.details[i];
@@ -26,6 +26,7 @@ function facts(i) {
 
 function detailsText(details) {
   const lines = [];
+  if (typeof details.race === "string") return details.race;
   for (const [key, value] of Object.entries(details)) {
     const text = typeof value === "string" ? value : JSON.stringify(value);
     lines.push(`${key}: ${text.length > 600 ? `${text.slice(0, 600)}…` : text}`);
@@ -86,7 +87,7 @@ function linksOf(numbers, side, time) {
     if (links.length) links.push("; ");
     const says = `${lanes[laneOf[other]].name}: ${SAYS[arrows.kind[number]][side]} ${kindOf[other] === "lock" ? aboutText(other) : ""}`.trim();
     links.push(element("button", { class: "link", type: "button", onclick: () => { choose(other); canvas.focus({ preventScroll: true }); } },
-      `${says} at ${timeText(arrows[time][number] - full.begin)}`));
+      `${says} at ${momentText(arrows[time][number])}`));
   }
   if ((numbers || NO_ROWS).length > 6) links.push(` and ${numbers.length - 6} more`);
   return links;
@@ -101,7 +102,8 @@ const SAYS = {
 };
 
 function tellStatus() {
-  const text = [`Shown: ${timeText(view.end - view.begin)} of ${timeText(full.end - full.begin)}.`];
+  const all = timeText(full.end - full.begin);
+  const text = [showsAll() ? `All of it is shown: ${all}.` : `Shown: ${timeText(view.end - view.begin)} of ${all}.`];
   if (skippedArrows) text.push(`More than ${MOST_ARROWS} arrows here: zoom in to see them, or choose an event to see its own.`);
   if (drawn.columns) text.push("Columns stand for events too short to be drawn apart.");
   const said = text.join(" ");

@@ -10,7 +10,7 @@ function replicasAt(step) {
   for (let at = 0; at <= step; at++) {
     const details = raw.details[steps[at]], lane = lanes[laneOf[steps[at]]], key = `${lane.team} ${raw.events.run[steps[at]]} ${details.array}`;
     if (!now.has(key)) now.set(key, { team: lane.team, run: raw.events.run[steps[at]], name: details.array, of: new Map() });
-    if (Array.isArray(details.replica)) now.get(key).of.set(lane.rank, details.replica.flat(Infinity));
+    if (Array.isArray(details.values)) now.get(key).of.set(lane.rank, details.values.flat(Infinity));
   }
   return now;
 }
@@ -20,11 +20,11 @@ const boundsOf = (details) => (Array.isArray(details.rows) ? details.rows : []).
 function sentence(at) {
   const i = steps[at], details = raw.details[i], who = lanes[laneOf[i]].name, rows = boundsOf(details);
   const what = `${plural(details.elements ?? 0, "element")} of ${details.array}${rows.length ? ` (rows ${rowsText(rows, 6)})` : ""}`;
-  const when = `Step ${at + 1} of ${steps.length}, at ${timeText(begin[i] - full.begin)}: `;
-  const interval = details.interval == null ? "" : `, interval ${details.interval}`;
-  const clock = Array.isArray(details.clock) ? ` Its vector clock: (${details.clock.join(", ")}).` : "";
-  if (kindOf[i] === "push") return `${when}${who} pushes ${what}${interval}.${clock}`;
-  return `${when}${who} pulls ${what}${details.from == null ? "" : ` that worker ${details.from} pushed`}${interval}.${clock}`;
+  const when = `Step ${at + 1} of ${steps.length}, at ${momentText(begin[i])}: `;
+  const clock = Array.isArray(details.clock) ? `, whose vector clock is (${details.clock.join(", ")})` : "";
+  const interval = details.interval == null ? "" : `interval ${details.interval}${clock}`;
+  if (kindOf[i] === "push") return `${when}${who} pushes ${what}${interval && `: its ${interval}`}.`;
+  return `${when}${who} pulls ${what} that worker ${details.rank} pushed${interval && ` in ${interval}`}.`;
 }
 
 function showStep(at) {
@@ -53,7 +53,8 @@ function replicaTable(entry, i, details) {
     for (let element_ = bounds[k] * width; element_ < Math.min(cells, bounds[k + 1] * width); element_++) touched.add(element_);
   const grid = element("div", { class: "cells", style: `grid-template-columns: max-content repeat(${cells}, minmax(2.2rem, max-content))` });
   grid.append(element("span", { class: "name" }, "element"));
-  for (let at = 0; at < cells; at++) grid.append(element("span", { class: "index" }, `${at}`));
+  for (let at = 0; at < cells; at++)
+    grid.append(element("span", { class: "index" }, width > 1 ? `${Math.floor(at / width)},${at % width}` : `${at}`));
   for (const [rank, values] of workers) {
     grid.append(element("span", { class: "name" }, `worker ${rank}`));
     for (let at = 0; at < cells; at++) {

@@ -17,18 +17,24 @@ const goTo = (i, text) => element("button", { class: "link", type: "button", onc
 
 function bar(part, name) {
   const made = element("span", { class: "bar" });
-  made.style.width = `${Math.max(1, part * 7)}rem`;
+  made.style.width = `${part * 4.5}rem`;
   if (name) made.style.background = `var(--${name})`;
   return made;
+}
+
+/** The line of the program, without the folder, which is there to be pointed at. */
+function placeOf(i) {
+  const where = word("where", i);
+  return element("code", { title: where }, where.slice(where.lastIndexOf("/") + 1));
 }
 
 function drawTables() {
   const most = Math.max(1, ...summary.waits.map(waited));
   byId("waits").replaceChildren(summary.waits.length
-    ? table([["waited", true], ["", false], ["worker", true], ["for", false], ["line", false]], summary.waits.map((i) => [
+    ? table([["waited", true], ["", false], ["worker", true], ["for", false], ["because", false], ["line", false]], summary.waits.map((i) => [
       goTo(i, timeText(waited(i))),
       bar(waited(i) / most, kindOf[i] === "barrier" ? "barrier" : kindOf[i] === "wait_until" ? "element" : "wait"),
-      `${lanes[laneOf[i]].rank}`, kindOf[i] === "barrier" ? "the barrier" : aboutText(i), element("code", {}, word("where", i))]))
+      `${lanes[laneOf[i]].rank}`, kindOf[i] === "barrier" ? "the barrier" : aboutText(i), reasonOf(i), placeOf(i)]))
     : element("p", { class: "hint" }, "No worker waited for another."));
   const hot = summary.rows, worst = Math.max(1, ...hot.map((row) => row.waited));
   byId("rows").replaceChildren(hot.length
@@ -40,7 +46,7 @@ function drawTables() {
   byId("s-races").hidden = !races.length;
   if (races.length)
     byId("races").replaceChildren(table([["at", true], ["worker", true], ["what was told", false]], races.map((i) => [
-      goTo(i, timeText(begin[i] - full.begin)), `${lanes[laneOf[i]].rank}`, element("code", {}, element("span", { style: "white-space: pre-wrap" }, detailsText(raw.details[i] || {})))])));
+      goTo(i, momentText(begin[i])), `${lanes[laneOf[i]].rank}`, element("code", {}, element("span", { style: "white-space: pre-wrap" }, detailsText(raw.details[i] || {})))])));
 }
 
 function drawHead() {

@@ -12,7 +12,7 @@ function layOut() {
   place.width = canvas.clientWidth;
   place.left = Math.round((raw.teams.length > 1 ? 150 : 96) * k);
   place.axis = Math.round(26 * k);
-  place.row = Math.round(21 * k);
+  place.row = Math.round(24 * k);
   place.pad = Math.round(5 * k);
   place.tops = [];
   place.heights = [];
