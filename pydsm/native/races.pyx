@@ -159,8 +159,10 @@ def claim(cnp.ndarray words not None, uint64_t key):
 # The parts are compiled into this one module, so that what one does in another is inlined.
 include "race_shadow.pxi"
 include "race_clocks.pxi"
+include "race_holds.pxi"
 include "race_sites.pxi"
 include "race_touch.pxi"
 include "race_hooks.pxi"
+include "race_ufunc.pxi"
 
 os.register_at_fork(after_in_child=lambda: watch(None, None))   # a child that a worker forks is no worker

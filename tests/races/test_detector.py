@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+import os
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import pydsm
 from pydsm.races.layout import ArrayPlan, unit_of
-from pydsm.races.machine import READ, WRITE, Watcher, watch
+from pydsm.races.machine import READ, WRITE, Watcher, report_to, watch
 from tests.races.spying import Spy, spied
 
 WORKERS = 3
@@ -233,3 +236,22 @@ def test_cells_are_shared_by_neighbours_only_in_large_arrays() -> None:
 )
 def test_a_unit_divides_every_field(dtype: str, unit: int) -> None:
     assert unit_of(np.dtype(dtype)) == unit
+
+
+def test_of_two_accesses_at_the_same_time_at_least_one_sees_the_other() -> None:
+    rounds = 20_000 if os.environ.get("PYDSM_LONG") else 300
+    turns = np.frombuffer(mmap.mmap(-1, 4096), np.int64)  # what the detector knows nothing of
+
+    def work(worker: Any) -> set[int]:
+        A, me, seen = worker["A"], worker.rank, set()
+        report_to(lambda shadow, kind, site, clashes: seen.update(clash[2] for clash in clashes))
+        for turn in range(rounds):
+            turns[8 * me] = turn + 1
+            while turns[8 * (1 - me)] <= turn:
+                os.sched_yield()
+            A[turn] = 1
+        return seen
+
+    with pydsm.Team(2, check="happens-before") as team:
+        team.array("A", rounds, int)
+        assert set.union(*team.run(work)) == set(range(rounds))
