@@ -252,9 +252,9 @@ class ObservedRegion:
         return repr(self._region)
 
 
-def observed_region(array: GlobalArray, rows: RowKey, options: dict[str, Any]) -> ObservedRegion:
+def observed_region(array: ObservedArray, rows: RowKey, options: dict[str, Any]) -> ObservedRegion:
     """Return ``array.locked(rows, **options)`` with observers around it."""
-    saving = native.locked(array, rows, **options) if options["undo"] else None
+    saving = native.locked(array._to_save(), rows, **options) if options["undo"] else None
     region = native.locked(array, rows, **{**options, "undo": False})
     hold = RegionHold(array, region, fence=options["fence"], recover=options["recover"])
     return ObservedRegion(region, (hold,), saving)
@@ -318,6 +318,10 @@ class ObservedArray(GlobalArray):
     """A shared array whose synchronisation is told to observers; made by teams that have some."""
 
     __slots__ = ()
+
+    def _to_save(self) -> GlobalArray:
+        """Return what an undo writes to."""
+        return self
 
     def locked(  # type: ignore[override]
         self,

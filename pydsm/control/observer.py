@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from pydsm.control.board import FROZEN, Rank, Word, place
+from pydsm.control.board import Rank, Word, place
 from pydsm.control.turns import Turns
 from pydsm.core.events import Atomic, Hold, Observer
 from pydsm.errors import DeadlockError
@@ -61,6 +61,12 @@ class SchedulingObserver(Observer):
         """Let others run for good."""
         if self._is_scheduled():
             self._turns.leave(self._rank)
+        elif self._is_free:  # told to end, and has returned nevertheless
+            self._turns.lose(self._rank, survive=True)
+
+    def release(self) -> None:
+        """Run as it likes from now on: it was told to end (SIGTERM), and has to leave its blocks."""
+        self._is_free = True
 
     # -- waiting -----------------------------------------------------------------
 
@@ -106,7 +112,6 @@ class SchedulingObserver(Observer):
                     pass
                 break
             except SystemExit:  # told to end: at once
-                self._is_free = True
                 raise
             except BaseException as raised:
                 error = raised
@@ -210,12 +215,9 @@ class SchedulingObserver(Observer):
         """Say whether this thread is to go by the schedule; it has the turn then."""
         if self._is_free or threading.get_ident() != self._thread:
             return False
-        turn = self._words.load(Word.TURN)
-        if turn == FROZEN:
-            self._is_free = True  # the run has failed, and what is called here are the ends of blocks
-        elif turn != self._rank + 1:
+        if self._words.load(Word.TURN) != self._rank + 1:
             self._await_turn()  # a signal's handler raised between giving the turn away and waiting for it
-        return not self._is_free
+        return True
 
 
 def _described(hold: Hold) -> str:

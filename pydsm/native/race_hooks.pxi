@@ -1,6 +1,5 @@
 # What arrays of a checked team do besides: items, operators, and the parts of other hooks.
 
-cdef tuple EMPTY = ()
 cdef object fancy = None        # (array, key, kind) -> None: see an access by an index that only NumPy reads
 
 
@@ -11,13 +10,31 @@ def read_fancy_with(function):
 
 
 cdef inline cnp.ndarray plain(cnp.ndarray array, bint writes):
-    """Return a plain ndarray on the same memory; writable if the detector hands arrays out read-only."""
+    """Return a plain ndarray on the same memory; writable where a strict array is read-only for others alone."""
     cdef cnp.ndarray view = view_of(array)
-    cdef Shadow shadow
-    if writes and not cnp.PyArray_ISWRITEABLE(view):
-        shadow = shadow_of(array)
-        if shadow is not None and shadow.strict:
-            PyArray_ENABLEFLAGS(view, NPY_ARRAY_WRITEABLE)
+    if writes and is_strict(array) and cnp.PyArray_ISWRITEABLE(root_of(array)):
+        PyArray_ENABLEFLAGS(view, NPY_ARRAY_WRITEABLE)
+    return view
+
+
+cdef inline bint is_strict(cnp.ndarray array) noexcept:
+    return Py_TYPE(array) != race_type
+
+
+cdef inline cnp.ndarray root_of(cnp.ndarray array):
+    """Return the whole array, which only the detector has."""
+    cdef PyObject *base = cnp.PyArray_BASE(array)
+    while base != NULL and race_is_checked(<object> base):
+        array = <cnp.ndarray> base
+        base = cnp.PyArray_BASE(array)
+    return array
+
+
+def writable(cnp.ndarray array not None):
+    """Return an array of the same class on the same memory, writable as `bare` is."""
+    cdef cnp.ndarray view = array.view()
+    if is_strict(array) and cnp.PyArray_ISWRITEABLE(root_of(array)):
+        PyArray_ENABLEFLAGS(view, NPY_ARRAY_WRITEABLE)
     return view
 
 
@@ -177,8 +194,7 @@ def setitem(cnp.ndarray self not None, key, value):
     touch_operand(value)
     shadow = shadow_of(self)
     if shadow is None:
-        race_set_item(self, key, value)
-        return None
+        return set_item(self, key, value)
     if listeners is not EMPTY:
         inform(self, key, True)
     if not is_itself(self, key, value):
@@ -188,10 +204,7 @@ def setitem(cnp.ndarray self not None, key, value):
 
 
 cdef object set_item(cnp.ndarray self, object key, object value):
-    if cnp.PyArray_ISWRITEABLE(self):
-        race_set_item(self, key, value)
-    else:
-        race_set_item(plain(self, True), key, value)
+    race_set_item(plain(self, True) if is_strict(self) else self, key, value)
     return None
 
 

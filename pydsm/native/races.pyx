@@ -105,6 +105,7 @@ cdef extern from *:
         return PyArray_View((PyArrayObject *) array, NULL, &PyArray_Type);
     }
     """
+    PyTypeObject *race_type
     object race_view(object array)
     int race_bind(object type, object member) except -1
     bint race_is_checked(object o)
@@ -120,6 +121,7 @@ NEWEST = RACE_NEWEST
 cdef Watcher active = None      # of the worker that this process is
 cdef int quiet = 0              # how many `racy` blocks are open
 cdef tuple listeners = ()       # who wants to know of accesses before they are made; None: not asked yet
+cdef tuple EMPTY = ()
 cdef object find_listeners = None
 
 
@@ -132,7 +134,7 @@ def watch(Watcher watcher, find):
     """Set who checks this process's accesses from now on (None: nobody), and who says who else is told of them."""
     global active, listeners, find_listeners
     active, find_listeners = watcher, find
-    listeners = () if find is None else None
+    listeners = EMPTY if find is None else None
 
 
 def hush(int step):

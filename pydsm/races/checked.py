@@ -12,51 +12,27 @@ from typing import Any, Final
 
 import numpy as np
 
+from pydsm.array import GlobalArray
 from pydsm.core.region import RowKey, intervals_of
-from pydsm.native import races
-from pydsm.native.races import READ, WRITE, access, bare, is_tracked
 from pydsm.observed import ObservedArray
+from pydsm.races import machine
 from pydsm.races.flat import CheckedFlat
 from pydsm.races.functions import array_function
+from pydsm.races.machine import READ, WRITE, access, bare, is_tracked, writable
 from pydsm.races.places import places_of, reads, see
 
 __all__ = ["CheckedArray", "StrictArray"]
 
-_READERS: Final = [
-    "argmax",
-    "argmin",
-    "argpartition",
-    "argsort",
-    "astype",
-    "choose",
-    "copy",
-    "cumprod",
-    "cumsum",
-    "dot",
-    "dump",
-    "dumps",
-    "flatten",
-    "nonzero",
-    "repeat",
-    "round",
-    "searchsorted",
-    "tobytes",
-    "tofile",
-    "tolist",
-    "tostring",
-    "__bool__",
-    "__int__",
-    "__float__",
-    "__complex__",
-    "__index__",
-    "__repr__",
-    "__str__",
-    "__format__",
-    "__copy__",
-    "__deepcopy__",
-]
-_WRITERS: Final = ["fill", "sort", "partition", "setfield"]
-_VIEWERS: Final = ["reshape", "ravel", "getfield"]
+_READERS: Final = """
+argmax argmin argpartition argsort astype choose copy cumprod cumsum dot dump dumps flatten nonzero repeat round
+searchsorted tobytes tofile tolist tostring
+__bool__ __int__ __float__ __complex__ __index__ __repr__ __str__ __format__ __copy__ __deepcopy__
+"""
+_WRITERS: Final = "fill sort partition setfield"
+_ATOMICS: Final = """
+fetch_add fetch_min fetch_max fetch_and fetch_or fetch_xor swap compare_and_swap store_release accumulate
+"""
+_VIEWERS: Final = "reshape ravel getfield"
 
 
 class CheckedArray(ObservedArray):
@@ -64,10 +40,10 @@ class CheckedArray(ObservedArray):
 
     __slots__ = ("_shadow",)
 
-    __getitem__ = races.getitem
-    __setitem__ = races.setitem
-    __array_ufunc__ = races.array_ufunc
-    __array_function__ = array_function
+    __getitem__ = machine.getitem
+    __setitem__ = machine.setitem
+    __array_ufunc__ = machine.array_ufunc
+    __array_function__ = array_function  # type: ignore[assignment]
 
     def assert_exclusive(self, rows: RowKey = None) -> None:
         """Say that no other worker accesses these rows now; a race is reported if one does.
@@ -95,7 +71,7 @@ class CheckedArray(ObservedArray):
         see(self, WRITE, places_of(self).item(*where[0] if where and isinstance(where[0], tuple) else where))
         bare(self, True).itemset(*args)
 
-    def put(self, indices: Any, values: Any, mode: str = "raise") -> None:  # type: ignore[override]
+    def put(self, indices: Any, values: Any, mode: Any = "raise") -> None:
         """Set elements by their place in the flattened array; see `numpy.ndarray.put`."""
         np.put(self, indices, values, mode)
 
@@ -103,7 +79,7 @@ class CheckedArray(ObservedArray):
         """Return elements by their place along an axis; see `numpy.ndarray.take`."""
         return np.take(self, *args, **kwargs)
 
-    def compress(self, condition: Any, axis: int | None = None, out: Any = None) -> Any:
+    def compress(self, condition: Any, axis: int | None = None, out: Any = None) -> Any:  # type: ignore[override]
         """Return elements where a condition is true; see `numpy.ndarray.compress`."""
         return np.compress(condition, self, axis, out)
 
@@ -152,14 +128,34 @@ class CheckedArray(ObservedArray):
 
 
 class StrictArray(CheckedArray):
-    """A checked array that is read-only to whatever the detector does not see."""
+    """A checked array that is read-only to whatever the detector does not see.
 
-    __slots__ = ()
+    The hooks write through an alias, if the whole array, which nobody else has, is writable.
+    """
+
+    __slots__ = ("_alias",)
+
+    _alias: GlobalArray
+
+    def _to_save(self) -> GlobalArray:
+        """Return what an undo writes to; it lives as long as this array."""
+        self._alias = writable(self)
+        return self._alias
 
     def __array_finalize__(self, obj: Any) -> None:
-        """Make views read-only; what is written through the hooks is written through an alias."""
-        if not self.flags.owndata and obj is not None and self.base is not None:
+        """Make views of shared memory read-only; a private copy is its owner's."""
+        if isinstance(self.base, StrictArray):
             self.flags.writeable = False
+
+
+def _through_alias(name: str) -> Callable[..., Any]:
+    method: Callable[..., Any] = getattr(CheckedArray, name)
+
+    @functools.wraps(method)
+    def call(self: StrictArray, /, *args: Any, **kwargs: Any) -> Any:
+        return method(writable(self), *args, **kwargs)
+
+    return call
 
 
 def _reader(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -171,11 +167,11 @@ def _reader(method: Callable[..., Any]) -> Callable[..., Any]:
         if out is not None:
             access(out, WRITE)
             kwargs["out"] = bare(out, True)
-        races.hush(1)  # it is seen already
+        machine.hush(1)  # it is seen already
         try:
             result = method(self, *args, **kwargs)
         finally:
-            races.hush(-1)
+            machine.hush(-1)
         return result if out is None else out
 
     return call
@@ -202,14 +198,22 @@ def _viewer(method: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-for _name in _READERS:
+def _hook(name: str, call: Callable[..., Any]) -> None:
+    call.__doc__ = f"Do what `numpy.ndarray.{name}` does, and be seen."
+    setattr(CheckedArray, name, call)
+
+
+for _name in _READERS.split():
     if hasattr(np.ndarray, _name):
-        setattr(CheckedArray, _name, _reader(getattr(ObservedArray, _name)))
-for _name in _WRITERS:
-    setattr(CheckedArray, _name, _writer(getattr(np.ndarray, _name)))
-for _name in _VIEWERS:
-    setattr(CheckedArray, _name, _viewer(getattr(ObservedArray, _name)))
+        _hook(_name, _reader(getattr(ObservedArray, _name)))
+for _name in _WRITERS.split():
+    _hook(_name, _writer(getattr(np.ndarray, _name)))
+for _name in _VIEWERS.split():
+    _hook(_name, _viewer(getattr(ObservedArray, _name)))
+
+for _name in _ATOMICS.split():
+    setattr(StrictArray, _name, _through_alias(_name))
 
 # What a program prints is the same with checks and without.
 CheckedArray.__name__ = StrictArray.__name__ = "GlobalArray"
-races.bind(CheckedArray, CheckedArray.__dict__["_shadow"])
+machine.bind(CheckedArray, CheckedArray.__dict__["_shadow"])

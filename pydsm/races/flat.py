@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pydsm.native.races import READ, WRITE, bare
+from pydsm.races.machine import READ, WRITE, bare
 from pydsm.races.places import places_of, reads, see
 
 __all__ = ["CheckedFlat"]

@@ -7,70 +7,32 @@ checked array again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
 
 from pydsm.array import root_of
 from pydsm.core.place import address_of
-from pydsm.native.races import READ, WRITE, access, bare, is_tracked
+from pydsm.races.machine import READ, WRITE, access, bare, is_tracked
 from pydsm.races.places import places_of, reads, see
 
 __all__ = ["array_function", "looks_like"]
 
-_VIEWS: Final = [
-    "reshape",
-    "ravel",
-    "transpose",
-    "matrix_transpose",
-    "permute_dims",
-    "squeeze",
-    "swapaxes",
-    "moveaxis",
-    "rollaxis",
-    "expand_dims",
-    "atleast_1d",
-    "atleast_2d",
-    "atleast_3d",
-    "broadcast_to",
-    "broadcast_arrays",
-    "split",
-    "array_split",
-    "hsplit",
-    "vsplit",
-    "dsplit",
-    "unstack",
-    "diagonal",
-    "real",
-    "imag",
-    "flip",
-    "fliplr",
-    "flipud",
-    "rot90",
-    "shape",
-    "ndim",
-    "size",
-    "result_type",
-    "can_cast",
-    "min_scalar_type",
-    "common_type",
-    "iscomplexobj",
-    "isrealobj",
-    "empty_like",
-    "zeros_like",
-    "ones_like",
-    "full_like",
-    "may_share_memory",
-    "shares_memory",
-]
+_LOOKERS: Final = """
+reshape ravel transpose matrix_transpose permute_dims squeeze swapaxes moveaxis rollaxis expand_dims
+atleast_1d atleast_2d atleast_3d broadcast_to broadcast_arrays split array_split hsplit vsplit dsplit unstack
+diagonal real imag flip fliplr flipud rot90
+shape ndim size result_type can_cast min_scalar_type common_type iscomplexobj isrealobj
+empty_like zeros_like ones_like full_like may_share_memory shares_memory
+"""
 
 
-def _functions(names: Iterable[str]) -> frozenset[Any]:
-    return frozenset(getattr(np, name) for name in names if hasattr(np, name))
+def _functions(names: str) -> frozenset[Any]:
+    return frozenset(getattr(np, name) for name in names.split() if hasattr(np, name))
 
 
-_LOOKS: Final = _functions(_VIEWS) | {np.lib.stride_tricks.sliding_window_view}
+_LOOKS: Final = _functions(_LOOKERS)
 
 
 def looks_like(function: Any) -> bool:
@@ -87,23 +49,16 @@ def array_function(self: Any, function: Any, types: Any, args: tuple[Any, ...], 
         access(array, WRITE)
     given = [array for array in _arrays((args, kwargs)) if is_tracked(array)]
     writes = function in _SPECIAL or bool(written)
-    plain_args = tuple(_bare(value, writes) for value in args)
-    result = function(*plain_args, **{name: _bare(value, writes) for name, value in kwargs.items()})
-    if written and any(isinstance(value, np.ndarray) for value in written):
-        outs = {id(bare): array for array, bare in zip(written, map(bare, written), strict=True)}
-        result = _same(result, written) if outs else result
-    return _tracked(result, given)
+    plain = tuple(_bare(value, writes) for value in args)
+    named = {name: _bare(value, writes) for name, value in kwargs.items()}
+    return _tracked(_same(function(*plain, **named), written), given)
 
 
 def _same(result: Any, written: list[Any]) -> Any:
     """Return the array that was written itself, where the function returns it."""
     if isinstance(result, np.ndarray):
         for array in written:
-            if (
-                isinstance(array, np.ndarray)
-                and address_of(array) == address_of(result)
-                and array.shape == result.shape
-            ):
+            if address_of(array) == address_of(result) and array.shape == result.shape:
                 return array
     return result
 
@@ -136,7 +91,9 @@ def _tracked(result: Any, given: list[Any]) -> Any:
         offset = address_of(result) - address_of(root)
         if 0 <= offset < root.nbytes:
             raw = root.reshape(-1).view(np.uint8)
-            return np.ndarray.__new__(type(array), result.shape, result.dtype, raw, offset, result.strides)
+            view = np.ndarray.__new__(type(array), result.shape, result.dtype, raw, offset, result.strides)
+            view.flags.writeable = view.flags.writeable and result.flags.writeable
+            return view
     return result
 
 
@@ -152,6 +109,10 @@ def _reads_all(*args: Any, out: Any = None, where: Any = True, **kwargs: Any) ->
     return [array for array in (out if isinstance(out, tuple) else (out,)) if isinstance(array, np.ndarray)]
 
 
+def _reads_nothing(*args: Any, **kwargs: Any) -> list[Any]:
+    return []
+
+
 def _copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> list[Any]:
     reads(src)
     if where is True:
@@ -161,7 +122,7 @@ def _copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -
     return []
 
 
-def _put(a: Any, ind: Any, v: Any, mode: str = "raise") -> list[Any]:
+def _put(a: Any, ind: Any, v: Any, mode: Any = "raise") -> list[Any]:
     reads([ind, v])
     see(a, WRITE, places_of(a).reshape(-1).take(bare(ind), mode=mode))
     return []
@@ -197,7 +158,7 @@ def _nan_to_num(x: Any, copy: bool = True, **kwargs: Any) -> list[Any]:
     return [x]
 
 
-def _take(a: Any, indices: Any, axis: int | None = None, out: Any = None, mode: str = "raise") -> list[Any]:
+def _take(a: Any, indices: Any, axis: int | None = None, out: Any = None, mode: Any = "raise") -> list[Any]:
     reads(indices)
     if isinstance(a, np.ndarray):
         see(a, READ, places_of(a).take(bare(indices), axis, mode=mode))
@@ -224,6 +185,7 @@ def _trace(a: Any, *args: Any, out: Any = None, **kwargs: Any) -> list[Any]:
 
 
 _SPECIAL: Final[dict[Any, _Rule]] = {
+    np.lib.stride_tricks.sliding_window_view: _reads_nothing,
     np.copyto: _copyto,
     np.put: _put,
     np.putmask: _putmask,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pydsm.native.races import READ, access, bare, is_tracked, read_fancy_with, touch_places
+from pydsm.races.machine import READ, access, bare, is_tracked, read_fancy_with, touch_places
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -51,8 +51,12 @@ def find_arrows(events: Sequence[Event], runs: Sequence[Run]) -> list[Arrow]:
             case "atomic" | "wait_until" if event.elements[1] - event.elements[0] == 1 and not event.outcome:
                 atomics[event.run, event.parts[0].array, event.elements[0]].append(index)
     found = [*_of_runs(events), *_of_barriers(events, barriers)]
+    before: dict[int, set[int]] = defaultdict(set)
     for steps in locks.values():
-        found += _of_stripes(events, steps)
+        for source, target in _of_stripes(events, steps):
+            before[target].add(source)
+    for target, sources in before.items():
+        found += _latest(events, sources, target)
     for indices in atomics.values():
         found += _of_element(events, indices)
     return sorted(found, key=lambda arrow: (arrow.end, arrow.begin, arrow.source))
@@ -84,8 +88,8 @@ def _steps(index: int, event: Event, part: Part, block: int) -> list[_Step]:
     return [taken, _Step(event.end, False, index, stripes, part.shared)]
 
 
-def _of_stripes(events: Sequence[Event], steps: list[_Step]) -> Iterator[Arrow]:
-    """Yield the arrows of one array: an exclusive hold comes after all before it, a shared one after exclusive ones."""
+def _of_stripes(events: Sequence[Event], steps: list[_Step]) -> Iterator[tuple[int, int]]:
+    """Yield what each hold of one array comes after: an exclusive one after all before it, a shared one after such."""
     bounds = np.unique([bound for step in steps for span in step.stripes for bound in span])
     cells = {int(bound): cell for cell, bound in enumerate(bounds)}
     ranks = {rank: row for row, rank in enumerate(sorted({events[step.event].rank for step in steps}))}
@@ -104,7 +108,7 @@ def _of_stripes(events: Sequence[Event], steps: list[_Step]) -> Iterator[Arrow]:
                 readers[row, span] = step.event
             else:
                 last[span], readers[:, span] = step.event, -1
-        yield from _latest(events, before - {-1}, step.event)
+        yield from ((source, step.event) for source in before if source >= 0)
 
 
 def _latest(events: Sequence[Event], before: set[int], target: int) -> Iterator[Arrow]:

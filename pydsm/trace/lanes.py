@@ -67,7 +67,6 @@ def _first_free(ends: list[int], event: Event) -> int:
     for depth, end in enumerate(ends):
         if end <= event.begin:
             ends[depth] = event.end
-            del ends[depth + 1 :]
             return depth
     ends.append(event.end)
     return len(ends) - 1

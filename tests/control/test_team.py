@@ -6,12 +6,14 @@ import itertools
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import pydsm
+from pydsm.control.board import Board, Word
 
 SEEDS = 100 if os.environ.get("PYDSM_LONG") else 10
 
@@ -260,39 +262,47 @@ def test_a_worker_far_ahead_in_its_shares_waits_for_those_inside_an_old_one() ->
         assert run(program, seed)[:2] == (results, digest)
 
 
-def test_threads_of_a_worker_run_beside_the_schedule() -> None:
-    """The thread has the row, and gives it back when the other worker says that it is about to wait."""
+def test_what_a_thread_of_a_worker_does_is_no_step() -> None:
+    def program(worker: pydsm.Worker) -> None:
+        def work() -> None:
+            for _ in range(10):
+                worker["A"].fetch_add(0, 1)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+
+    with pydsm.Team(2, schedule=1) as team:
+        A = team.array("A", 1, int)
+        team.run(program)
+        assert (A[0], team.schedule.steps) == (20, 0)
+
+
+def test_a_wait_for_what_a_thread_will_give_back_is_no_deadlock() -> None:
+    """The thread has the row, and gives it back when it sees that the schedule waits for threads."""
 
     def program(worker: pydsm.Worker) -> str:
         A = worker["A"]
         if worker.rank == 1:
             worker.barrier()
-            A[1] = 1
             with A.locked(0):
+                A.store_release(1, 1)
                 return "had it"
-        has_it = threading.Event()
+        has_it, board = threading.Event(), Board.attach(worker._namespace.name)
 
         def hold() -> None:
             with A.locked(0):
                 has_it.set()
-                A.wait_until(1, "==", 1)
+                while board.words.load(Word.PATIENCE) < 3:
+                    time.sleep(0.001)
 
-        thread = threading.Thread(target=hold)
-        thread.start()
+        threading.Thread(target=hold, daemon=True).start()
         has_it.wait()
         worker.barrier()
-        A.wait_until(2, "==", 0)
-        worker.barrier()
-        thread.join()
-        return "joined"
+        A.wait_until(1, "==", 1)
+        return "gave it back"
 
-    def partner(worker: pydsm.Worker) -> str:
-        result = program(worker)
-        if worker.rank == 1:
-            worker.barrier()
-        return result
-
-    assert run(partner, 5)[0] == ["joined", "had it"]
+    assert run(program, 5)[0] == ["gave it back", "had it"]
 
 
 # -- failures and deaths ---------------------------------------------------------
@@ -328,6 +338,27 @@ def test_workers_that_wait_for_their_turn_leave_their_blocks_when_another_fails(
     told, _, values = run(program, 2)
     assert told == "worker 0 raised ValueError: enough"
     assert values[2] == 1
+
+
+def test_workers_that_wait_for_their_turn_leave_their_blocks_at_an_interrupt() -> None:
+    def program(worker: pydsm.Worker) -> None:
+        A = worker["A"]
+        try:
+            with A.locked(worker.rank):
+                A.fetch_add(3, 1)
+                A.wait_until(3, "==", 3)  # so that all are inside
+                if worker.rank == 0:
+                    os.kill(os.getppid(), signal.SIGINT)
+                while True:
+                    A.fetch_add(4, 1)
+        finally:
+            A[worker.rank + 5] = 1
+
+    with pydsm.Team(3, schedule=1) as team:
+        A = team.array("A", 8, int)
+        with pytest.raises(KeyboardInterrupt):
+            team.run(program)
+        assert A[5:].tolist() == [1, 1, 1]
 
 
 def test_who_returns_early_breaks_the_barrier_for_the_others() -> None:

@@ -125,7 +125,32 @@ def test_a_plain_write_is_found_before_anybody_gives_up() -> None:
         shared["answer"] = True
 
     for seed in SEEDS:
-        assert simulate([silent, answerer], seed).doomed == []
+        for threads in ([silent, answerer], [answerer, silent]):  # who would give up is the highest rank
+            assert simulate(threads, seed).doomed == []
+
+
+def test_who_waits_for_what_an_end_brings_may_be_the_next_to_run() -> None:
+    def ender(shared: Shared) -> Generator[object]:
+        while not shared.get("asked"):  # the other waits already
+            yield STEP
+        shared["ended"] = True
+
+    def has_ended(shared: Shared) -> bool:
+        shared["asked"] = True
+        return bool(shared.get("ended"))
+
+    def waiter(shared: Shared) -> Generator[object]:
+        yield Wait(has_ended)
+        shared["log"].append("waiter")
+
+    def other(shared: Shared) -> Generator[object]:
+        while not shared.get("ended"):
+            yield STEP
+        yield STEP
+        shared["log"].append("other")
+
+    orders = {tuple(simulate([ender, waiter, other], seed, log=[]).shared["log"]) for seed in SEEDS}
+    assert orders == {("waiter", "other"), ("other", "waiter")}
 
 
 @pytest.mark.parametrize("size", [1, 2, 5])
@@ -160,6 +185,24 @@ def test_a_turn_given_to_the_dead_by_one_that_died_before_it_looked_is_not_lost(
     board.words.store(Word.TURN, dead + 1)  # the last that `me` did
     turns.lose(me, survive=True)
     assert board.words.load(Word.TURN) == other + 1
+
+
+def test_who_dies_while_the_turn_is_given_to_it_does_not_keep_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for seed in SEEDS:
+        turns, board = begun(3, seed)
+        me = board.words.load(Word.TURN) - 1
+        pick, dead = turns._strategy.pick, []
+
+        def pick_one_that_dies(able: int, pick: object = pick, dead: list[int] = dead, board: Board = board) -> int:
+            chosen: int = pick(able)
+            if not dead:
+                dead.append(chosen)
+                board.words.or_(Word.GONE, 1 << chosen)  # as the parent does, who then finds that it had no turn
+            return chosen
+
+        monkeypatch.setattr(turns._strategy, "pick", pick_one_that_dies)
+        turns.leave(me)
+        assert board.words.load(Word.TURN) - 1 not in (me, *dead, -1)
 
 
 def test_nobody_runs_after_a_death_that_ends_the_run() -> None:

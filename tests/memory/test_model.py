@@ -14,7 +14,7 @@ from tests.memory.model import NAMES, ROWS, Model, Step, program
 from tests.memory.wrong_programs import turns
 
 SIZE = 3
-SEEDS = range(400 if os.environ.get("PYDSM_LONG") else 25)
+SEEDS = range(400 if os.environ.get("PYDSM_LONG") else 15)
 LENGTH = 60
 
 

@@ -42,7 +42,7 @@ def run(program: Program, size: int, check: str, **options: Any) -> tuple[Any, .
         closed = next(iter(arrays.values()))
         try:
             for turn in range(program.runs):
-                _, _ = team.run(_call, program.function, turn, turns, lambda: closed)[:2]
+                team.run(_call, program.function, turn, turns, lambda: closed)
         finally:
             turns.close()
         return team.races

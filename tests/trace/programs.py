@@ -53,17 +53,21 @@ def expected_kinds(size: int, turns: int) -> dict[str, int]:
 
 
 def hold_two_apart(worker: pydsm.Worker) -> None:
-    """Take two locks, and give back first the one that was taken first."""
+    """Take two locks, give back first the one that was taken first, and take more in the other one."""
     A, L = worker["A"], worker["L"]
     L.acquire()
     with A.locked(worker.rank):
         L.release()
+        with A.locked(2 + worker.rank), A.locked(4 + worker.rank):
+            pass
 
 
 def in_threads(worker: pydsm.Worker) -> None:
     """Let two threads contend for a named lock and a row."""
+    both = threading.Barrier(2)
 
     def work() -> None:
+        both.wait()  # one that has ended may leave its number to the next
         for _ in range(20):
             with worker["L"], worker["A"].locked(0):
                 worker["A"][0] += 1

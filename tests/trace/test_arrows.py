@@ -68,6 +68,12 @@ def test_a_region_of_many_rows_has_one_arrow_from_each_worker_that_was_there() -
     assert found == [("lock", 1, 3), ("lock", 2, 3)]
 
 
+def test_a_region_of_two_arrays_has_one_arrow_from_a_worker() -> None:
+    first, second = lock(0, 0, 1, 2, (0, 1), array="A"), lock(0, 3, 4, 5, (0, 1), array="B")
+    parts = (Part("A", ((0, 1),)), Part("B", ((0, 1),)))
+    assert arrows(first, second, Event("lock", 0, 1, 0, 1, 6, 9, parts)) == [("lock", 1, 2)]
+
+
 def test_named_locks_and_who_gives_up_or_dies() -> None:
     found = arrows(
         lock(0, 0, 1, 2, array="L"),

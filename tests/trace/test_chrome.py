@@ -83,6 +83,9 @@ def test_several_teams_are_several_processes(tmp_path: Path) -> None:
     assert len(joined.events) == sum(map(len, timelines))
     assert [run.size for run in joined.runs] == [1, 2]
     assert joined.runs[0].end <= joined.runs[1].begin
+    for event in joined.events:
+        run = joined.runs[event.run]
+        assert run.begin <= event.begin <= event.had <= event.end <= run.end
 
 
 def test_slices_say_how_long_and_for_which_rows(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import errno
 import os
 import pickle
 import signal
+import threading
 from collections.abc import Iterator
 from time import perf_counter_ns as now
 
@@ -77,6 +78,32 @@ def test_nested_holds_of_the_same_object_end_in_their_order(sheets: Sheets) -> N
     outer, inner = sorted(events_of(sheets), key=lambda event: event.begin)
     assert outer.begin < outer.had < inner.begin < inner.had < inner.end < outer.end
     assert outer.outcome == inner.outcome == "failed"
+    recorder.end(failed=False)
+
+
+def test_threads_that_want_one_lock_are_told_apart(sheets: Sheets) -> None:
+    recorder, asks, may_go = Recorder(sheets.place()), threading.Event(), threading.Event()
+
+    def second() -> None:
+        recorder.acquiring(holds("L"))
+        asks.set()
+        may_go.wait()
+        recorder.acquired(holds("L"))
+        recorder.releasing(holds("L"), failed=False)
+        recorder.released(holds("L"))
+
+    recorder.acquiring(holds("L"))
+    recorder.acquired(holds("L"))
+    thread = threading.Thread(target=second)
+    thread.start()
+    asks.wait()
+    recorder.releasing(holds("L"), failed=False)
+    recorder.released(holds("L"))
+    may_go.set()
+    thread.join()
+    first, other = sorted(events_of(sheets), key=lambda event: event.begin)
+    assert (first.thread, other.thread) == (0, 1)
+    assert first.begin < first.had < other.begin < first.end < other.had < other.end
     recorder.end(failed=False)
 
 

@@ -16,6 +16,7 @@ from pydsm.array import GlobalArray
 from pydsm.trace import Timeline
 from pydsm.trace.events import Event
 from pydsm.trace.files import Sheets
+from pydsm.trace.lanes import INSTANTS
 from pydsm.trace.records import Kind
 from tests.trace.programs import (
     die_inside,
@@ -164,10 +165,24 @@ def test_threads_of_a_worker_have_lanes_of_their_own() -> None:
 
 def test_locks_may_be_given_back_in_any_order() -> None:
     timeline = traced(1, hold_two_apart)
-    lock, region = (event for event in timeline.events if event.kind == "lock")
+    lock, region, *_ = (event for event in timeline.events if event.kind == "lock")
     assert lock.begin < region.begin < lock.end < region.end
     depths = dict(zip(timeline.events, timeline.lanes.depth, strict=True))
     assert depths[lock] < depths[region]
+
+
+def test_nothing_is_drawn_over_something_else() -> None:
+    with team(2) as crew:
+        crew.run(everything, TURNS)
+        crew.run(hold_two_apart)
+        timeline = crew.timeline
+    rows: dict[tuple[int, int], list[Event]] = {}
+    for event, lane, depth in zip(timeline.events, timeline.lanes.of, timeline.lanes.depth, strict=True):
+        if event.kind not in INSTANTS:
+            rows.setdefault((lane, depth), []).append(event)
+    for drawn in rows.values():
+        assert all(before.end <= after.begin for before, after in pairwise(drawn))
+    assert max(depth for _, depth in rows) == max(timeline.lanes.heights()) - 1 >= 2
 
 
 def brute_force(records: list[list[int]]) -> dict[str, int]:

@@ -2,7 +2,8 @@
 
 Each is a function of one worker, with the arrays it wants.  The lines of a race have a
 comment ``# RACE``, or ``# RACE 1``, ``# RACE 2`` ... where a program has several; a line alone
-races with itself.  A line with ``# MAYBE`` races with them too if the workers come in that order.  What one order of the workers hides from ``"happens-before"`` is marked
+races with itself.  A line with ``# MAYBE`` races with them too if the workers come in that
+order.  What one order of the workers hides from ``"happens-before"`` is marked
 ``only="predict"``, and says why.
 """
 
