@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,6 +47,7 @@ class Notebook:
 
         self._v4, self._page, self._folder, self._solutions = v4, page, folder, solutions
         self.name = f"{page.stem if page.parent == HERE else page.parent.name}.ipynb"
+        self._root = shlex.quote(os.path.relpath(HERE.parents[1], folder))  # where commands of the pages are run
         self._cells: list[Any] = []
         self._section = ""
         self._after_code = False  # whether a text block says what a program prints
@@ -62,7 +64,7 @@ class Notebook:
         if kind == "heading":
             self._markdown(f"## {text}" + (f"\n\n{_RUN}" if text == "Run" else ""))
         elif kind in ("python", "sh"):
-            self._code(text if kind == "python" else f"%%sh\n{text}")
+            self._code(text if kind == "python" else f"%%sh\ncd {self._root}\n{text}")
             self._after_code = True
         elif kind == "text" and self._after_code:
             self._markdown(_FOLDED.format(text))

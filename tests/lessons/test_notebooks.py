@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import subprocess
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -84,6 +85,14 @@ def test_links_lead_from_where_the_notebook_is(maker: ModuleType, tmp_path: Path
             if cell.cell_type == "markdown":
                 for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", cell.source):
                     assert (tmp_path / "deep" / "folder" / target).exists(), target
+
+
+def test_commands_run_in_the_repository_wherever_the_notebook_is(maker: ModuleType, tmp_path: Path) -> None:
+    for notebook in made(maker, tmp_path / "deep" / "folder"):
+        for command in (code for code in code_of(notebook) if code.startswith("%%sh\n")):
+            go = command.splitlines()[1]
+            told = subprocess.run(["sh", "-c", f"{go}; pwd"], cwd=tmp_path / "deep" / "folder", capture_output=True)
+            assert told.stdout.decode().strip() == str(ROOT)
 
 
 def test_notebooks_are_the_same_each_time(maker: ModuleType, tmp_path: Path) -> None:
