@@ -12,7 +12,6 @@ from pydsm.errors import LockTimeoutError
 from pydsm.sync.lock import Lock
 from pydsm.sync.locktable import deadline_of
 
-
 __all__ = ["ObservedLock"]
 
 from pydsm.observed.holds import LockHold

@@ -12,7 +12,6 @@ from pydsm.errors import LockTimeoutError
 from pydsm.native import Region, RegionGroup
 from pydsm.sync.locktable import deadline_of
 
-
 __all__ = ["ObservedRegion"]
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from pydsm.core.events import observers, scheduler
 from pydsm.sync.barrier import Barrier
 
-
 __all__ = ["ObservedBarrier", "observed_pieces"]
 
 
