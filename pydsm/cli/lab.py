@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from typing import Any
+
+from pydsm.errors import UnknownNameError
 
 __all__ = ["add"]
 
@@ -25,7 +28,8 @@ def add(commands: Any) -> None:
         "lab",
         help="litmus tests: what memory models allow, and what is observed",
         description="Small programs that tell memory models apart: what each model allows, computed exactly, "
-        "and what real workers do. Exit code 1 if something is observed that the memory's model forbids.",
+        "and what real workers do. The exit code is 1 if something is observed that the memory's model, or the one of "
+        "--model, forbids, and 2 if there is nothing to run.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -55,6 +59,7 @@ def _lab(options: argparse.Namespace) -> int:
     if options.witness and (options.test is None or options.model is None):
         options.refuse("--witness needs a test and a --model")
     from pydsm.cli import labpages  # only now: other commands need no memory models
+    from pydsm.lab import LitmusError
 
     try:
         if options.witness:
@@ -62,8 +67,11 @@ def _lab(options: argparse.Namespace) -> int:
         if options.run is not None:
             return labpages.run(options)
         return labpages.catalogue(options) if options.test is None else labpages.single(options)
+    except (LitmusError, UnknownNameError) as error:
+        print(f"pydsm: {error}", file=sys.stderr)
     except FileNotFoundError as error:
-        if error.filename is None:
-            raise  # an unknown name, which says so itself
         print(f"pydsm: there is no file {error.filename!r}", file=sys.stderr)
-        return 2
+    except KeyboardInterrupt:
+        print("pydsm: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
+    return 2

@@ -10,6 +10,7 @@ from typing import Final
 from pydsm.errors import UnknownNameError
 from pydsm.lab.parser import parse
 from pydsm.lab.program import Test
+from pydsm.lab.spelling import meant
 
 __all__ = ["load", "names"]
 
@@ -50,7 +51,8 @@ def load(test: str | os.PathLike[str] | Test) -> Test:
         with open(path, encoding="utf-8") as file:
             return parse(file.read(), path)
     if path not in names():
-        raise UnknownNameError(f"there is no litmus test {path!r}; there are {', '.join(names())}, or files *{_SUFFIX}")
+        there = f"there are {', '.join(names())}, or files *{_SUFFIX}"
+        raise UnknownNameError(f"there is no litmus test {path!r}{meant(path, names())}; {there}")
     return _shipped(path)
 
 

@@ -53,11 +53,14 @@ def show_outcomes(test: Test, allowed: Mapping[str, frozenset[Outcome]], seen: H
     """Return all outcomes, how often each was observed, and by which models it is allowed."""
     found = sorted(set().union(*allowed.values(), seen.counts if seen else ()))
     width = max((len(str(outcome)) for outcome in found), default=0)
-    lines = [f"{'observed':>9}    {'outcome':{width}}  allowed by"]
+    only = next(iter(allowed)) if len(allowed) == 1 else None
+    lines = [f"{'observed':>9}    {'outcome':{width}}  {f'allowed by {only}?' if only else 'allowed by'}"]
     for outcome in found:
         count = str(seen.counts.get(outcome, 0)) if seen else ""
         mark = "*>" if test.asked(outcome) else "  "
         by = _names([model for model, outcomes in allowed.items() if outcome in outcomes], list(allowed))
+        if only:
+            by = "yes" if by == only else "no"
         lines += _columns(f"{count:>9} {mark} {outcome!s:{width}}  ", by)
     return "\n".join(lines)
 

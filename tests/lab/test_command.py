@@ -77,7 +77,14 @@ def test_tables_of_outcomes_fit_80_columns() -> None:
 def test_an_outcome_that_no_model_allows_is_in_the_table() -> None:
     test = lab.load("SB")
     seen = lab.Histogram(test, "machine", "tso", {test.outcome([7, 7]): 1}, frozenset(), 1.0)
-    assert "        1    0:r0=7; 1:r0=7;  none" in report.show_outcomes(test, {"sc": frozenset()}, seen)
+    nobody: dict[str, frozenset[lab.Outcome]] = {"sc": frozenset(), "tso": frozenset()}
+    assert "        1    0:r0=7; 1:r0=7;  none" in report.show_outcomes(test, nobody, seen)
+
+
+def test_a_table_of_one_model_says_yes_or_no() -> None:
+    shown = report.show_outcomes(lab.load("SB"), {"sc": lab.outcomes("SB", "sc")}, None)
+    assert "allowed by sc?" in shown
+    assert shown.count("yes") == 3
 
 
 def test_a_run_is_reported_as_by_litmus7(capsys: pytest.CaptureFixture[str]) -> None:
@@ -131,7 +138,7 @@ def test_a_file_of_your_own_is_a_test(tmp_path: Path, capsys: pytest.CaptureFixt
     assert lines(capsys, str(file), "--run", "5")[0] == "Test mine Allowed"
     assert lines(capsys, str(file), "--model", "sc", "--witness")[0] == "mine under sc ends with 1:r0=1;"
     file.write_text(file.read_text().replace("x = 1", "x : 1"))
-    assert main(["lab", str(file)]) == 1
+    assert main(["lab", str(file)]) == 2
     told = capsys.readouterr().err
     assert (
         told == f"pydsm: {file}, line 5, column 4: expected '=' after 'x', not ':'\n     x : 1 | r0 = x ;\n       ^\n"
@@ -154,9 +161,9 @@ def test_everything_can_be_had_as_json(capsys: pytest.CaptureFixture[str]) -> No
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        (["BS"], 1, "pydsm: there is no litmus test 'BS'; there are SB, SB+fence, "),
-        (["SB", "--model", "x"], 1, "pydsm: there is no memory model 'x'; there are sc, tso, "),
-        (["--model", "x", "--run", "5"], 1, "pydsm: there is no memory model 'x'; there are sc, tso, "),
+        (["xyz"], 2, "pydsm: there is no litmus test 'xyz'; there are SB, SB+fence, "),
+        (["SB", "--model", "x"], 2, "pydsm: there is no memory model 'x'; there are sc, tso, "),
+        (["--model", "x", "--run", "5"], 2, "pydsm: there is no memory model 'x'; there are sc, tso, "),
         (["no/where.litmus"], 2, "pydsm: there is no file 'no/where.litmus'"),
     ],
 )

@@ -15,6 +15,7 @@ from pydsm.lab.models.rmo import RMO, RMO9
 from pydsm.lab.models.sc import SC
 from pydsm.lab.models.slow import Slow
 from pydsm.lab.models.tso import TSO
+from pydsm.lab.spelling import meant
 
 __all__ = ["MODELS", "Model", "find_model"]
 
@@ -31,5 +32,5 @@ def find_model(name: str) -> type[Model]:
         There is none of that name; the message lists those there are.
     """
     if name not in MODELS:
-        raise UnknownNameError(f"there is no memory model {name!r}; there are {', '.join(MODELS)}")
+        raise UnknownNameError(f"there is no memory model {name!r}{meant(name, MODELS)}; there are {', '.join(MODELS)}")
     return MODELS[name]
