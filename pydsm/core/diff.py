@@ -6,7 +6,8 @@ and Zwaenepoel, *Implementation and performance of Munin*, 1991; TreadMarks, 199
 may so write neighbouring bytes at the same time, and neither undoes what the other did.
 
 The unit is a whole element, compared and copied by its bits: -0.0 is not 0.0, a NaN keeps its
-payload, and no element is ever made of halves of two.  A write that leaves an element's bits as
+payload, and no element is ever made of halves of two.  Of structured and complex items each
+part is an element, so that workers may own fields.  A write that leaves an element's bits as
 they were is no change.
 
 An incoming diff is applied *two ways* (Stets and others, *Cashmere-2L*, 1997): the
@@ -16,6 +17,7 @@ diff will then show.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -34,6 +36,7 @@ __all__ = [
     "merge",
     "positions_in",
     "read_positions",
+    "unit_of",
     "units",
     "write_positions",
 ]
@@ -81,6 +84,30 @@ def units(memory: NDArray[np.uint8], itemsize: int) -> NDArray[Any]:
     if itemsize % _WORD == 0:
         return memory.view(np.uint64).reshape(-1, itemsize // _WORD)
     return memory.reshape(-1, itemsize)
+
+
+def unit_of(dtype: np.dtype[Any]) -> int:
+    """Return the bytes of a unit of an array: the largest that divides an item, and each of its fields.
+
+    Examples
+    --------
+    >>> unit_of(np.dtype(float)), unit_of(np.dtype("c16")), unit_of(np.dtype("f8,i4"))
+    (8, 8, 4)
+    """
+    return math.gcd(dtype.itemsize, *_edges(dtype)) or 1
+
+
+def _edges(dtype: np.dtype[Any]) -> list[int]:
+    """Return where the parts of an item begin and end, in bytes."""
+    if dtype.subdtype is not None:
+        inner = dtype.subdtype[0]
+        return [inner.itemsize, *_edges(inner)]
+    if dtype.fields is None:
+        return [dtype.itemsize // 2] if dtype.kind == "c" else []
+    edges = []
+    for field, offset, *_ in dtype.fields.values():
+        edges += [offset, field.itemsize, *(offset + edge for edge in _edges(field))]
+    return edges
 
 
 def changes(replica: NDArray[Any], twin: NDArray[Any], spans: Spans | None = None) -> Diff:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from pydsm.core.diff import Diff, apply, merge, units
+from pydsm.core.diff import Diff, apply, merge, unit_of, units
 from pydsm.core.interval import read_intervals
 from pydsm.core.place import address_of
 from pydsm.errors import SegmentError
@@ -42,7 +42,7 @@ def bring_home(namespace: Namespace, changed: Mapping[int, Diff], mapped: Mappin
             apply(mapped[array_id].home, diff)
         elif array_id in attached:
             data = attached[array_id]
-            apply(units(memory_at(address_of(data), data.nbytes), data.itemsize), diff)
+            apply(units(memory_at(address_of(data), data.nbytes), unit_of(data.dtype)), diff)
 
 
 def _attach(namespace: Namespace, wanted: Iterable[int]) -> Iterable[tuple[int, NDArray[Any]]]:

@@ -185,7 +185,7 @@ class ReplicaObserver(Observer):
                 tick(clock, self._rank)
             number = int(clock[self._rank]) if diffs else 0
             interval = Interval(self._rank, number, clock.copy(), passes, diffs)
-            self._log.append(interval.to_bytes({array_id: self._replicas[array_id].itemsize for array_id in diffs}))
+            self._log.append(interval.to_bytes({array_id: self._replicas[array_id].unit for array_id in diffs}))
         for array_id, diff in diffs.items():
             self._replicas[array_id].published(diff)
             tell("push", self, self._replicas[array_id], diff, interval)

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from pydsm.core import names
-from pydsm.core.diff import Diff, Spans, apply, apply_two_ways, changes, positions_in, units
+from pydsm.core.diff import Diff, Spans, apply, apply_two_ways, changes, positions_in, unit_of, units
 from pydsm.core.place import address_of
 from pydsm.ipc import mapping, shm
 
@@ -57,9 +57,9 @@ class Replica:
 
     def __init__(self, namespace: Namespace, root: Any, description: Description, array_id: int) -> None:
         self.name, self.array_id = description.name, array_id
-        self.itemsize = root.itemsize
+        self.unit = unit_of(root.dtype)
         self.nbytes, self.size = root.nbytes, root.size
-        self.elements_of_row = root.size // len(root)
+        self.elements_of_row = root.nbytes // self.unit // len(root)
         self._roots = [root]
         self._address = address_of(root)
         self._own: int | None = None  # the file of a replica that is a copy
@@ -96,14 +96,14 @@ class Replica:
             mapping.shared_in_place(self._own, address_of(root), self.nbytes, writable=_is_writable(root))
 
     def _units(self, memory: NDArray[np.uint8]) -> NDArray[Any]:
-        return units(memory, self.itemsize)
+        return units(memory, self.unit)
 
     # -- pushing -----------------------------------------------------------------
 
     def changes(self, spans: Spans | None = None) -> Diff:
         """Return what this worker wrote here since it was published last, or of that what is in the spans."""
         size = len(self._replica) if spans is None else sum(stop - start for start, stop in spans)
-        if size * self.itemsize <= _FEW or self._own is not None:
+        if size * self.unit <= _FEW or self._own is not None:
             return changes(self._replica, self._twin, spans)
         own = mapping.own_pages(self._address, self.nbytes)
         if own is None:
@@ -120,7 +120,7 @@ class Replica:
         edges = np.flatnonzero(np.diff(pages, prepend=False, append=False)) * mapping.PAGE
         spans: list[tuple[int, int]] = []
         for start, stop in edges.reshape(-1, 2).tolist():
-            first, last = start // self.itemsize, min(-(-stop // self.itemsize), len(self._replica))
+            first, last = start // self.unit, min(-(-stop // self.unit), len(self._replica))
             spans.append((max(first, spans[-1][1] if spans else 0), last))
         return spans
 

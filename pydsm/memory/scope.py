@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
-from pydsm.core.diff import Spans
+from pydsm.core.diff import Spans, unit_of
 from pydsm.core.events import Hold
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def spans_of(hold: Hold) -> NDArray[np.intp]:
     root = hold.array
     while isinstance(root.base, type(root)):
         root = root.base
-    spans: NDArray[np.intp] = hold.rows * (root.size // max(1, len(root)))
+    spans: NDArray[np.intp] = hold.rows * (root.nbytes // unit_of(root.dtype) // max(1, len(root)))
     return spans
 
 

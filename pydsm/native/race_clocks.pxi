@@ -276,8 +276,6 @@ cdef class Watcher:
         self.atomic, self.elements = atomic, elements
         if atomic.op != "store_release":
             self.hear_elements(shadow, elements)
-        if listeners is not EMPTY:
-            inform(atomic.array, atomic.key, writes)
         for element in elements:
             touch_units(shadow, element * units, element * units + units - 1,
                         RACE_ATOMIC_WRITE if writes else RACE_ATOMIC_READ)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydsm.core.diff import unit_of
 from pydsm.core.events import Observer, observers
 from pydsm.core.place import address_of
 from pydsm.races import segments
 from pydsm.races.findings import Findings
-from pydsm.races.layout import unit_of
 from pydsm.races.machine import Shadow, Watcher, report_to, set_shadow, watch
 from pydsm.races.options import RaceOptions
 from pydsm.races.sites import Sites, texts_of

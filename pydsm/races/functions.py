@@ -21,7 +21,7 @@ __all__ = ["array_function", "looks_like"]
 
 _LOOKERS: Final = """
 reshape ravel transpose matrix_transpose permute_dims squeeze swapaxes moveaxis rollaxis expand_dims
-atleast_1d atleast_2d atleast_3d broadcast_to broadcast_arrays split array_split hsplit vsplit dsplit unstack
+atleast_1d atleast_2d atleast_3d split array_split hsplit vsplit dsplit unstack
 diagonal real imag flip fliplr flipud rot90
 shape ndim size result_type can_cast min_scalar_type common_type iscomplexobj isrealobj
 empty_like zeros_like ones_like full_like may_share_memory shares_memory
@@ -33,6 +33,7 @@ def _functions(names: str) -> frozenset[Any]:
 
 
 _LOOKS: Final = _functions(_LOOKERS)
+_BROADCASTS: Final = _functions("broadcast_to broadcast_arrays")  # to write to what they give is deprecated
 
 
 def looks_like(function: Any) -> bool:
@@ -51,7 +52,7 @@ def array_function(self: Any, function: Any, types: Any, args: tuple[Any, ...], 
     writes = function in _SPECIAL or bool(written)
     plain = tuple(_bare(value, writes) for value in args)
     named = {name: _bare(value, writes) for name, value in kwargs.items()}
-    return _tracked(_same(function(*plain, **named), written), given)
+    return _tracked(_same(function(*plain, **named), written), given, readonly=function in _BROADCASTS)
 
 
 def _same(result: Any, written: list[Any]) -> Any:
@@ -80,10 +81,10 @@ def _bare(value: Any, writes: bool) -> Any:
     return value
 
 
-def _tracked(result: Any, given: list[Any]) -> Any:
+def _tracked(result: Any, given: list[Any], *, readonly: bool) -> Any:
     """Return a result that lies in one of the arrays given as a checked view of it."""
     if type(result) in (list, tuple):
-        return type(result)(_tracked(part, given) for part in result)
+        return type(result)(_tracked(part, given, readonly=readonly) for part in result)
     if type(result) is not np.ndarray or result.base is None or result.size == 0:
         return result
     for array in given:
@@ -92,7 +93,7 @@ def _tracked(result: Any, given: list[Any]) -> Any:
         if 0 <= offset < root.nbytes:
             raw = root.reshape(-1).view(np.uint8)
             view = np.ndarray.__new__(type(array), result.shape, result.dtype, raw, offset, result.strides)
-            view.flags.writeable = view.flags.writeable and result.flags.writeable
+            view.flags.writeable = not readonly and view.flags.writeable and result.flags.writeable
             return view
     return result
 
@@ -185,7 +186,9 @@ def _trace(a: Any, *args: Any, out: Any = None, **kwargs: Any) -> list[Any]:
 
 
 _SPECIAL: Final[dict[Any, _Rule]] = {
-    np.lib.stride_tricks.sliding_window_view: _reads_nothing,
+    np.lib.stride_tricks.sliding_window_view: _reads_nothing,  # views that their functions make plain
+    np.broadcast_to: _reads_nothing,
+    np.broadcast_arrays: _reads_nothing,
     np.copyto: _copyto,
     np.put: _put,
     np.putmask: _putmask,

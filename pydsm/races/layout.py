@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from pydsm.races.machine import NEWEST
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["CLAIMS", "ArrayPlan", "TeamPlan", "carve", "length_of", "unit_of"]
+__all__ = ["CLAIMS", "ArrayPlan", "TeamPlan", "carve", "length_of"]
 
 CLAIMS: Final = 4096
 _LOCKS: Final = 256
@@ -108,27 +108,3 @@ def carve(words: NDArray[np.uint64], shapes: Shapes) -> dict[str, NDArray[np.uin
         parts[name] = words[start:stop].reshape(shape)
         start = stop
     return parts
-
-
-def unit_of(dtype: np.dtype[Any]) -> int:
-    """Return the bytes of a unit: the largest part of an item that divides all its fields.
-
-    Examples
-    --------
-    >>> unit_of(np.dtype(float)), unit_of(np.dtype("c16")), unit_of(np.dtype("f8,i4"))
-    (8, 8, 4)
-    """
-    return math.gcd(dtype.itemsize, *_edges(dtype)) or 1
-
-
-def _edges(dtype: np.dtype[Any]) -> list[int]:
-    """Return where the parts of an item begin and end, in bytes."""
-    if dtype.subdtype is not None:
-        inner = dtype.subdtype[0]
-        return [inner.itemsize, *_edges(inner)]
-    if dtype.fields is None:
-        return [dtype.itemsize // 2] if dtype.kind == "c" else []
-    edges = []
-    for field, offset, *_ in dtype.fields.values():
-        edges += [offset, field.itemsize, *(offset + edge for edge in _edges(field))]
-    return edges

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from pydsm.core import names
+from pydsm.core.diff import unit_of
 from pydsm.core.layout import SLOT, Slot, slot_word
 from pydsm.errors import NoRoomError
 from pydsm.ipc import segment, shm
-from pydsm.races.layout import ArrayPlan, TeamPlan, carve, length_of, unit_of
+from pydsm.races.layout import ArrayPlan, TeamPlan, carve, length_of
 from pydsm.sync.namespace import Namespace
 
 if TYPE_CHECKING:

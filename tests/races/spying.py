@@ -10,8 +10,9 @@ import numpy as np
 
 import pydsm
 from pydsm.array import root_of
+from pydsm.core.diff import unit_of
 from pydsm.core.place import address_of
-from pydsm.races.layout import ArrayPlan, TeamPlan, unit_of
+from pydsm.races.layout import ArrayPlan, TeamPlan
 from pydsm.races.machine import READ, WRITE, Shadow, Watcher, intern_with, report_to, set_shadow, watch
 
 __all__ = ["Spy", "spied"]

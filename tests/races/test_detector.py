@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pydsm
-from pydsm.races.layout import ArrayPlan, unit_of
+from pydsm.core.diff import unit_of
+from pydsm.races.layout import ArrayPlan
 from pydsm.races.machine import READ, WRITE, Watcher, report_to, watch
 from tests.races.spying import Spy, spied
 

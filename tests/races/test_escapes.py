@@ -160,6 +160,8 @@ READS = {
     "np.split(A, 2)": NOTHING,
     "np.flip(A)": NOTHING,
     "np.broadcast_to(A, (2, 4, 3))": NOTHING,
+    "np.broadcast_to(A[1], (5, 3)).sum()": 1,
+    "np.broadcast_arrays(A[2], np.ones((2, 3)))[0][1, 2]": (2, 2),
     "np.zeros_like(A)": NOTHING,
     "np.shape(A), np.ndim(A)": NOTHING,
     "np.may_share_memory(A, A)": NOTHING,

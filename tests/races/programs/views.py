@@ -138,3 +138,20 @@ def squeezed_yes(worker):
         np.squeeze(A[1:2])[2, 1] = 4  # RACE
     if worker.rank == 1:
         A[1].ravel()[5] = 3  # RACE
+
+
+@program(A=((3, 4), float))
+def a_broadcast_row_is_read_yes(worker):
+    A = worker["A"]
+    if worker.rank == 0:
+        A[0, 1] = 5  # RACE
+    elif worker.rank == 1:
+        np.broadcast_to(A[0], (5, 4)).sum()  # RACE
+
+
+@program(A=((3, 4), float))
+def broadcast_rows_of_ones_own_no(worker):
+    A = worker["A"]
+    if worker.rank < 2:
+        one, two = np.broadcast_arrays(A[worker.rank], np.ones((2, 4)))
+        A[worker.rank] = (one + two).sum(axis=0)
