@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 from pydsm.trace.events import NOTICEABLE, Event
 from pydsm.trace.lanes import INSTANTS
+from pydsm.trace.replicas import plain
 
 if TYPE_CHECKING:
     from pydsm.trace.timeline import Timeline
@@ -111,8 +112,10 @@ def _args(event: Event) -> dict[str, Any]:
         args["where"] = event.where
     if event.outcome:
         args["outcome"] = event.outcome
+    if event.because:
+        args["because"] = event.because
     if event.details is not None:
-        args["details"] = event.details
+        args["details"] = plain(event.details)
     return args
 
 

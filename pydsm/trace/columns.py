@@ -10,6 +10,7 @@ from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydsm.trace.events import NOTICEABLE, ArrayInfo, Part
+from pydsm.trace.replicas import plain
 
 if TYPE_CHECKING:
     from pydsm.trace.timeline import Timeline
@@ -38,7 +39,7 @@ def columns_of(timeline: Timeline) -> dict[str, Any]:
     kinds, words = _List[str](), _List[str]([""])
     arrays, parts = _List[tuple[int, str]](), _List[tuple[int, tuple[Part, ...]]]()
     parts.place((0, ()))
-    names = ("lane", "depth", "kind", "run", "begin", "had", "end", "parts", "what", "where", "outcome")
+    names = ("lane", "depth", "kind", "run", "begin", "had", "end", "parts", "what", "where", "outcome", "because")
     rows: dict[str, list[int]] = {name: [] for name in names}
     details: dict[int, Any] = {}
     before = 0
@@ -56,12 +57,13 @@ def columns_of(timeline: Timeline) -> dict[str, Any]:
             words.place(event.what),
             words.place(event.where),
             words.place(event.outcome),
+            words.place(event.because),
         )
         before = event.begin
         for column, value in zip(rows.values(), row, strict=True):
             column.append(value)
         if event.details is not None:
-            details[index] = event.details
+            details[index] = plain(event.details)
     parts_listed = [[_part(arrays, team, part) for part in group] for team, group in parts]
     return {
         "title": timeline.title,
@@ -119,4 +121,5 @@ def _summary(timeline: Timeline) -> dict[str, Any]:
         "rows": [{**row._asdict(), "name": str(row)} for row in summary.rows],
         "waits": summary.waits,
         "races": summary.races,
+        "endings": summary.endings,
     }

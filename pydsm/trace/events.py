@@ -53,9 +53,14 @@ class Event(NamedTuple):
     where : str
         File and line of the program.
     outcome : str
-        ``""``, or ``"failed"``, ``"gave up"``, ``"unfinished"``: the worker did not live to its end.
+        ``""``, or ``"failed"``, ``"gave up"``, ``"unfinished"``: the worker did not live to its end; of a
+        run also ``"stopped"``: the worker was told to end (SIGTERM), mostly because another one failed.
+    because : str
+        Why a wait was given up: ``"deadlock"``, ``"timed out"``, ``"told to stop"``; of a run that
+        raised, the error's class and first line.
     details : dict or None
-        What another observer told.
+        What another observer told.  Of a run in a memory of replicas: what the worker saw in the
+        small arrays when it began (``"replicas"``) and ended (``"left"``), of the latter what had changed.
     """
 
     kind: str
@@ -71,6 +76,7 @@ class Event(NamedTuple):
     where: str = ""
     outcome: str = ""
     details: dict[str, Any] | None = None
+    because: str = ""
 
     @property
     def waited(self) -> int:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from typing import Any, Final
 
+from pydsm.trace.ends import STOPPED, reason_of
 from pydsm.trace.events import ArrayInfo, Event, Part
 from pydsm.trace.records import KIND_BITS, LISTED, PARTS_SHIFT, SITE_SHIFT, THREAD_SHIFT, Flag, Kind
 
@@ -17,7 +18,7 @@ _LOW: Final = (1 << PARTS_SHIFT) - 1
 _THREADS: Final = (1 << SITE_SHIFT - THREAD_SHIFT) - 1
 # As plain ints: operations on members of an enumeration are slow.
 _RUN, _LOCK, _PART, _BARRIER, _ATOMIC, _WAIT_UNTIL, _FENCE = map(int, Kind)
-_SHARED, _FAILED, _GAVE_UP, _FENCED = map(int, Flag)
+_SHARED, _FAILED, _GAVE_UP, _FENCED, *_ = map(int, Flag)
 
 
 class Sheet:
@@ -30,7 +31,7 @@ class Sheet:
         As `records` says.
     remarks : list of dict
     died : int or None
-        When its death was noticed.
+        When its death was noticed; who was told to stop, and did, is found dead too.
     over : int
         When the run was over: the end of what has none.
     """
@@ -38,8 +39,8 @@ class Sheet:
     def __init__(
         self, run: int, rank: int, records: list[list[int]], remarks: list[dict[str, Any]], died: int | None, over: int
     ) -> None:
-        self.run, self.rank, self.died = run, rank, died
-        self._records, self._over = records, over if died is None else died
+        self.run, self.rank = run, rank
+        self._records = records
         self._origin = 0
         self._lists: dict[int, Any] = {}
         self._ops: dict[int, str] = {}
@@ -48,8 +49,13 @@ class Sheet:
         self._notes: list[dict[str, Any]] = []
         self.threads: dict[int, str] = {}
         self.lost = 0
+        self._ended = self._error = ""
+        self._held: dict[str, Any] = {}
         for remark in remarks:
             self._read(remark)
+        self.died = None if self._ended else died
+        left = next((record[2] for record in records if record[3] & _KIND == _RUN), 0)
+        self._over = left or (over if died is None else died)
 
     def _read(self, remark: dict[str, Any]) -> None:
         match remark:
@@ -68,6 +74,10 @@ class Sheet:
                     self._arrays[number] = ArrayInfo(name, tuple(shape), dtype, block)
             case {"lost": lost}:
                 self.lost = lost
+            case {"ended": ended, "error": error}:
+                self._ended, self._error = ended, error
+            case {"begins": values} | {"ends": values}:
+                self._held |= {"replicas" if "begins" in remark else "left": values}
 
     @property
     def arrays(self) -> dict[str, ArrayInfo]:
@@ -98,7 +108,7 @@ class Sheet:
         if not end:
             end, outcome = max(self._over, asked, had), "unfinished"
         parts = tuple(self._part(each) for each in (record, *others) if each[3] & _KIND)
-        return self._event("lock", record, had or end, end, parts, outcome=outcome)
+        return self._event("lock", record, had or end, end, parts, outcome=outcome, because=reason_of(head))
 
     def _other(self, kind: int, record: list[int]) -> Event:
         begin, met, end, head = record[:4]
@@ -109,9 +119,12 @@ class Sheet:
             lived_on = kind == _BARRIER and self.died is None
             end, outcome = max(self._over, begin, met), "failed" if lived_on else "unfinished"
         if kind == _BARRIER:
-            return self._event("barrier", record, met or end, end, outcome=outcome)
+            return self._event(
+                "barrier", record, met or end, end, outcome=outcome, because=self._broke() if outcome else ""
+            )
         if kind == _RUN:
-            return self._event("run", record, begin, end, outcome=outcome)
+            ended = self._event("run", record, begin, end, outcome=self._ended or outcome, because=self._error)
+            return ended._replace(details=self._held or None)
         part = Part(self._info(record).name, self._rows_of_elements(record))
         had = end if kind == _WAIT_UNTIL else begin
         op = self._ops.get(record[4] >> PARTS_SHIFT, "")
@@ -125,6 +138,7 @@ class Sheet:
             outcome=outcome,
             what=op,
             elements=elements,
+            because=reason_of(head),
         )
 
     def _note(self, note: dict[str, Any]) -> Event:
@@ -148,12 +162,22 @@ class Sheet:
         elements: tuple[int, int] = (0, 0),
         what: str = "",
         outcome: str = "",
+        because: str = "",
     ) -> Event:
         head = record[3]
         thread = head >> THREAD_SHIFT & _THREADS
         where = self._sites.get(head >> SITE_SHIFT, "")
         begin, had, end = (time - self._origin for time in (record[0], had, end))
-        return Event(name, self.run, self.rank, thread, begin, had, end, parts, elements, what, where, outcome)
+        return Event(
+            name, self.run, self.rank, thread, begin, had, end, parts, elements, what, where, outcome, None, because
+        )
+
+    def _broke(self) -> str:
+        """Return why the worker was thrown out of the barrier that it did not leave."""
+        if self._ended == STOPPED:
+            return "told to stop"
+        name = self._error.partition(":")[0]
+        return {"DeadlockError": "deadlock", "BrokenBarrierError": "the barrier broke"}.get(name, "")
 
     def _part(self, record: list[int]) -> Part:
         info, start, stop = self._info(record), record[5], record[6]

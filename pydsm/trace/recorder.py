@@ -17,8 +17,11 @@ import numpy as np
 
 from pydsm.array import rows_of
 from pydsm.core.events import Atomic, Hold, Observer
+from pydsm.trace.ends import end_of, reason_flag
 from pydsm.trace.files import Pad, Place
 from pydsm.trace.records import LISTED, PARTS_SHIFT, SITE_SHIFT, THREAD_SHIFT, WORDS, Flag, Kind
+from pydsm.trace.replicas import Views
+from pydsm.trace.rows import interval_of
 from pydsm.trace.sites import Sites
 
 __all__ = ["Recorder"]
@@ -27,7 +30,7 @@ _NOWHERE: Final = -1
 """The place of an event that is not recorded."""
 # As plain ints: operations on members of an enumeration cost more than all the rest.
 _RUN, _LOCK, _PART, _BARRIER, _ATOMIC, _WAIT_UNTIL, _FENCE = map(int, Kind)
-_SHARED, _FAILED, _GAVE_UP, _FENCED = map(int, Flag)
+_SHARED, _FAILED, _GAVE_UP, _FENCED, *_ = map(int, Flag)
 
 
 class Recorder(Observer):
@@ -37,9 +40,11 @@ class Recorder(Observer):
     ----------
     place : Place
         Where its files are.
+    replicas : bool
+        Whether the worker's arrays are its own replicas, so that what they hold is worth telling.
     """
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, *, replicas: bool = False) -> None:
         self._pad = Pad(place)
         self._words = self._pad.words
         self._places = itertools.count(0, WORDS)
@@ -53,6 +58,7 @@ class Recorder(Observer):
         self._known: set[int] = set()
         self._flat: set[int] = set()
         self._lists = 0
+        self._views = Views() if replicas else None
         self._lock = threading.Lock()
         self._sites = Sites(lambda number, file, line: self._pad.remark({"site": number, "file": file, "line": line}))
 
@@ -61,6 +67,7 @@ class Recorder(Observer):
     def begin(self) -> None:
         """Record that the function begins."""
         self._run = self._record(now(), _RUN)
+        self._look("begins")
 
     def end(self, *, failed: bool) -> None:
         """Record how it ended, and let go of the files."""
@@ -68,6 +75,9 @@ class Recorder(Observer):
             if failed:
                 self._words[self._run + 3] |= _FAILED
             self._words[self._run + 2] = now()
+        self._look("ends")  # before the memory publishes what is left
+        if failed:
+            self._pad.remark(end_of())
         if self._lost:
             self._pad.remark({"lost": self._lost})
         # Threads that the worker leaves behind find no room, and nothing that they could complete.
@@ -79,6 +89,8 @@ class Recorder(Observer):
         """Tell what an array is like."""
         if root.ndim == 1:
             self._flat.add(array_id)
+        if self._views is not None:
+            self._views.add(description.name, root)
         self._tell(array_id, description.name, list(root.shape), str(root.dtype), rows_of(root).block)
 
     # -- regions and named locks ---------------------------------------------------
@@ -93,10 +105,7 @@ class Recorder(Observer):
             for other in holds[1:]:
                 self._ask(asked, other, _PART, 1)
         key = id(holds) if holds[0].array is not None else _lock_key(holds)
-        if key in self._open:
-            self._open[key].append(place)
-        else:
-            self._open[key] = [place]
+        self._open.setdefault(key, []).append(place)
         if place >= 0:
             self._words[place] = now()  # what came before was our own time, not the lock's
 
@@ -111,7 +120,7 @@ class Recorder(Observer):
         """Record that it gave up."""
         place = self._close(holds)
         if place >= 0:
-            self._words[place + 3] |= _GAVE_UP
+            self._words[place + 3] |= _GAVE_UP | reason_flag()
             self._words[place + 2] = now()
 
     def releasing(self, holds: Sequence[Hold], *, failed: bool) -> None:
@@ -147,12 +156,12 @@ class Recorder(Observer):
         stack = self._open.pop(id(atomic), None)
         if stack and stack[-1] >= 0:
             if failed:
-                self._words[stack[-1] + 3] |= _FAILED
+                self._words[stack[-1] + 3] |= _FAILED | reason_flag()
             self._words[stack[-1] + 2] = ended
 
     def fencing(self, array: Any, array_id: int, rows: Any) -> None:
         """Record a fence."""
-        start, stop = _interval(rows_of(array), rows) or (0, rows_of(array).span)
+        start, stop = interval_of(rows_of(array), rows) or (0, rows_of(array).span)
         self._record(now(), _FENCE, array_id, start, stop)
 
     # -- barriers ------------------------------------------------------------------
@@ -180,11 +189,18 @@ class Recorder(Observer):
             what: Any = details.get(kind)
             if hasattr(what, "array") and hasattr(what, "rows"):  # a race; its rows are first and last
                 details = {"array": what.array, "rows": [[what.rows[0], what.rows[1] + 1]], kind: str(what)}
+            elif self._views is not None:
+                details = {**details, "replicas": self._views.changed()}
             self._pad.remark({"note": kind, "time": time, "site": self._sites.here(), "details": details})
         else:
             self._lost += 1
 
     # -- how ---------------------------------------------------------------------
+
+    def _look(self, when: str) -> None:
+        """Tell what the small arrays hold that has not been told."""
+        if self._views is not None:
+            self._pad.remark({when: self._views.changed()})
 
     def _record(self, time: int, kind: int, subject: int = 0, start: int = 0, stop: int = 0) -> int:
         """Write what is known of an event when it begins; return its place."""
@@ -215,7 +231,7 @@ class Recorder(Observer):
         if number not in self._known:
             self._tell(number, hold.name, [], "", 1)
         array = hold.array
-        interval = _interval(array._rows, hold.key) if array is not None else (0, 0)
+        interval = interval_of(array._rows, hold.key) if array is not None else (0, 0)
         if hold.shared:
             kind |= _SHARED
         if hold.fence:
@@ -242,9 +258,9 @@ class Recorder(Observer):
         array, key = atomic.array, atomic.key
         if atomic.array_id in self._flat:  # a row is an element
             if type(key) is np.ndarray and key.dtype.kind in "iu" and len(key) and rows_of(array).step > 0:
-                low, high = (_interval(rows_of(array), int(bound)) or (0, 0) for bound in (key.min(), key.max()))
+                low, high = (interval_of(rows_of(array), int(bound)) or (0, 0) for bound in (key.min(), key.max()))
                 return low[0], high[1]
-            interval = _interval(rows_of(array), key)
+            interval = interval_of(rows_of(array), key)
             if interval is not None:
                 return interval
         elements = atomic.elements
@@ -284,19 +300,3 @@ class Recorder(Observer):
 def _lock_key(holds: Sequence[Hold]) -> Any:
     """Return what an acquire of a named lock and its release, which is told of anew, have in common."""
     return (holds[0].array_id, threading.get_ident()) if holds else None
-
-
-def _interval(rows: Any, key: Any) -> tuple[int, int] | None:
-    """Return the rows of the whole array that a simple key means; None for another key."""
-    if type(key) is int and rows.step:
-        first = rows.origin + (key + rows.count if key < 0 else key) * rows.step
-        return first, first + 1
-    if rows.step == 0:
-        return rows.origin, rows.origin + rows.span
-    if key is None or key is Ellipsis:
-        key = slice(None)
-    if type(key) is slice and rows.step == 1:
-        start, stop, step = key.indices(rows.count)
-        if step == 1:
-            return rows.origin + start, rows.origin + max(start, stop)
-    return None

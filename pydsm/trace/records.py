@@ -57,3 +57,6 @@ class Flag(IntFlag):
     FAILED = 2 << KIND_BITS
     GAVE_UP = 4 << KIND_BITS
     FENCED = 8 << KIND_BITS
+    DEADLOCK = 16 << KIND_BITS
+    TIMED_OUT = 32 << KIND_BITS
+    STOPPED = 64 << KIND_BITS

@@ -9,6 +9,7 @@ from typing import Final
 
 from pydsm.trace.events import NOTICEABLE, Event, Run
 from pydsm.trace.hot import HotRows, hottest
+from pydsm.trace.outcomes import endings
 from pydsm.trace.shares import Shares, shares_of
 from pydsm.trace.units import time_text
 
@@ -48,6 +49,8 @@ class Summary:
         Positions of the events that waited longest.
     races : int
         How many the detector reported.
+    endings : list of str
+        How workers ended, of the runs in which not all of them returned.
     """
 
     runs: int
@@ -59,6 +62,7 @@ class Summary:
     waits: list[int]
     races: int
     longest: list[Event]
+    endings: list[str]
 
     @classmethod
     def of(cls, events: Sequence[Event], runs: Sequence[Run]) -> Summary:
@@ -91,6 +95,7 @@ class Summary:
             waits,
             sum(event.kind == "race" for event in events),
             [events[index] for index in waits],
+            endings(events, runs),
         )
 
     def __str__(self) -> str:
@@ -101,6 +106,7 @@ class Summary:
         runs = f"{self.runs} run{'' if self.runs == 1 else 's'}"
         lines = [f"{per_team}{runs}, {self.events:,} events in {time_text(self.duration)}", ""]
         lines += self._workers()
+        lines += ["", *(_cut(ending, _WIDTH) for ending in self.endings)] if self.endings else []
         if self.races:
             lines += ["", f"{self.races} data race{'' if self.races == 1 else 's'} reported"]
         hot = [row for row in self.rows if row.waited][:5]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import Sequence
 from time import perf_counter_ns as now
@@ -49,7 +50,7 @@ class Tracer(Instrument):
 
     def observer(self, namespace: Any, rank: int, size: int) -> Observer:
         """Return the recorder of a worker."""
-        return Recorder(self._places[rank])
+        return Recorder(self._places[rank], replicas=namespace.private_undo)
 
     # -- in the parent ---------------------------------------------------------------
 
@@ -107,8 +108,16 @@ class Tracer(Instrument):
                 f"the timeline lacks the last events of this run, {', '.join(short)}: a worker may record "
                 f"{self._limit} (PYDSM_TRACE_LIMIT), so that memory and disk do not fill up",
                 RuntimeWarning,
-                stacklevel=6,
+                stacklevel=_level_of_the_program(),
             )
+
+
+def _level_of_the_program() -> int:
+    """Return how far above the caller the program's own line is, for `warnings.warn`."""
+    level, frame = 0, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] in ("pydsm", "contextlib"):
+        level, frame = level + 1, frame.f_back
+    return level + 1
 
 
 def limit_wished() -> int:

@@ -14,6 +14,8 @@ from pydsm.trace import Event, Part, Timeline
 from pydsm.trace.page import page_of
 from tests.trace.browser import Browser, find_browser
 from tests.trace.programs import ROWS, die_inside, everything, give_way, lock_row_0, team
+from tests.trace.test_endings import embrace
+from tests.trace.test_together import publish_one_of_two
 
 PROGRAM = find_browser()
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="there is no Chromium here to show the page in")
@@ -332,6 +334,8 @@ def test_no_width_makes_the_page_scroll_sideways(browser: Browser, page: Path) -
         browser.open(page, width=width)
         assert browser.evaluate("document.documentElement.scrollWidth") <= width
         assert browser.evaluate("timeline.drawn.slices") > 5
+        for name in ("rows", "waits"):
+            assert browser.evaluate(f"{name}.scrollWidth <= {name}.clientWidth") is True
 
 
 # -- memories, races, deaths, many events -------------------------------------------------
@@ -362,6 +366,40 @@ def test_who_was_killed_is_said(browser: Browser, tmp_path: Path) -> None:
         crew.timeline.save(tmp_path / "death.html")
     browser.open(tmp_path / "death.html")
     assert "Worker 0 did not live to the end" in browser.evaluate("document.getElementById('banner').textContent")
+    assert browser.complaints == []
+
+
+def test_a_deadlock_is_said_and_shown(browser: Browser, tmp_path: Path) -> None:
+    with team(2, schedule="seed=0") as crew:
+        with pytest.raises(pydsm.WorkerError):
+            crew.run(embrace)
+        crew.timeline.save(tmp_path / "deadlock.html")
+    browser.open(tmp_path / "deadlock.html")
+    banner = browser.evaluate("document.getElementById('banner').textContent")
+    assert "Deadlock" in banner
+    assert "raised DeadlockError" in banner
+    assert "was told to stop, because another one failed" in banner
+    assert "did not live" not in browser.evaluate("document.body.innerText")
+    cells = browser.evaluate("[...document.querySelectorAll('#waits td:nth-child(5)')].map((cell) => cell.textContent)")
+    assert cells.count("deadlock") == 1
+    assert "" not in cells
+    assert "told to stop" in browser.evaluate("document.getElementById('legend').textContent")
+    assert browser.complaints == []
+
+
+def test_a_replica_that_nobody_published_is_shown_as_different(browser: Browser, tmp_path: Path) -> None:
+    with pydsm.Team(2, trace=True, memory="entry") as crew:
+        for name in ("A", "B"):
+            crew.array(name, 2, float)[1] = float("nan")  # JSON has no such number
+        crew.run(publish_one_of_two)
+        crew.timeline.save(tmp_path / "trap.html")
+    browser.open(tmp_path / "trap.html")
+    assert browser.evaluate("timeline.memory.steps") == 4  # a push, a pull, two ends
+    for _ in range(4):
+        assert "Replicas of " in browser.evaluate("document.getElementById('memory-text').textContent")
+        assert browser.evaluate("[...document.querySelectorAll('.cells')].pop().textContent").endswith("0nan")
+        assert "42" in browser.evaluate("[...document.querySelectorAll('.cells .differs')].map((x) => x.textContent)")
+        browser.evaluate("document.getElementById('memory-on').click(), 1")
     assert browser.complaints == []
 
 

@@ -47,6 +47,39 @@ def test_pushes_and_pulls_are_steps_of_the_timeline(memory: str) -> None:
         assert event.where.rpartition("/")[2].startswith("test_together.py:")
 
 
+def publish_one_of_two(worker: pydsm.Worker) -> None:
+    """Write an array without its lock, and hand another one over."""
+    A, B = worker["A"], worker["B"]
+    if worker.rank == 0:
+        B[0] = 42
+        with A.locked(0):
+            A[0] = 1
+        B[1] = 43
+        return
+    while True:
+        with A.locked(0):
+            if A[0]:
+                return
+
+
+@pytest.mark.parametrize("memory", ["entry", "coherent"])
+def test_what_was_written_and_not_published_is_seen_too(memory: str) -> None:
+    with pydsm.Team(2, trace=True, memory=memory) as team:
+        for name, length in (("A", 2), ("B", 2), ("large", 65)):
+            team.array(name, length, int)
+        team.run(publish_one_of_two)
+        events = team.timeline.events
+    runs: Any = {event.rank: event.details for event in events if event.kind == "run"}
+    if memory == "coherent":
+        assert runs == {0: None, 1: None}
+        return
+    assert runs[0] == {"replicas": {"A": [0, 0], "B": [0, 0]}, "left": {"B": [42, 43]}}
+    assert runs[1] == {"replicas": {"A": [0, 0], "B": [0, 0]}, "left": {}}
+    told: Any = {(event.kind, event.rank): event.details for event in events if event.kind in ("push", "pull")}
+    assert told["push", 0]["replicas"] == {"A": [1, 0], "B": [42, 0]}
+    assert told["pull", 1]["replicas"] == {"A": [1, 0]}
+
+
 def test_a_race_is_a_moment_of_the_timeline(capfd: pytest.CaptureFixture[str]) -> None:
     with pydsm.Team(2, trace=True, check="happens-before") as team:
         team.array("A", 4, int)

@@ -95,14 +95,15 @@ function waitedFor(i) {
 
 /** Why an event waited, in a few words. */
 function reasonOf(i) {
-  const kind = kindOf[i], number = waitedFor(i);
+  const kind = kindOf[i], number = waitedFor(i), because = word("because", i);
+  if (because) return because;
   if (number >= 0) {
     const other = arrows.source[number], who = lanes[laneOf[other]].name;
     if (kind === "barrier") return `${who} came last`;
     if (kind === "wait_until") return `${who} changed it`;
     return `${who} had ${sharedRows(i, other)}`;
   }
-  if (kind === "lock" && word("outcome", i) === "") return "nobody else had it";
+  if (kind === "lock" && ["", "failed"].includes(word("outcome", i))) return "nobody else had it";
   return kind === "barrier" && !word("outcome", i) ? "it came last itself" : "";
 }
 

@@ -18,9 +18,12 @@ function facts(i) {
   } else add("of", aboutText(i));
   add(INSTANTS.has(kind) ? "at" : "begins at", momentText(begin[i]));
   add("line", word("where", i));
-  if (outcome) add("outcome", { "gave up": "gave up waiting", failed: "an error ended it", unfinished: "its worker did not live to the end of it" }[outcome]);
+  if (outcome) add("outcome", { "gave up": "gave up waiting", failed: "an error ended it", unfinished: "its worker did not live to the end of it",
+    stopped: "it was told to stop (SIGTERM), as all are when one fails" }[outcome]);
+  if (kind === "run") add("error", word("because", i));
+  else if (kind === "wait_until") add("because", word("because", i));
   const details = raw.details[i];
-  if (details != null) add("told", typeof details === "string" ? details : detailsText(details));
+  if (details != null && kind !== "run") add("told", typeof details === "string" ? details : detailsText(details));
   return found;
 }
 
@@ -28,6 +31,7 @@ function detailsText(details) {
   const lines = [];
   if (typeof details.race === "string") return details.race;
   for (const [key, value] of Object.entries(details)) {
+    if (key === "replicas") continue; // the panel of the memory shows them
     const text = typeof value === "string" ? value : JSON.stringify(value);
     lines.push(`${key}: ${text.length > 600 ? `${text.slice(0, 600)}…` : text}`);
   }

@@ -1,24 +1,48 @@
 // Replicas, step by step: what a worker told of its changes, took in from others, and holds now.
-const steps = [];
-for (let i = 0; i < count; i++) if ((kindOf[i] === "push" || kindOf[i] === "pull") && raw.details[i]) steps.push(i);
+const steps = [], starts = [];
+for (let i = 0; i < count; i++) {
+  if (!raw.details[i]) continue;
+  if (kindOf[i] === "push" || kindOf[i] === "pull") steps.push(i);
+  else if (kindOf[i] === "run") { starts.push(i); steps.push(i); } // a step is its end
+}
+const stepTime = (i) => (kindOf[i] === "run" ? end[i] : begin[i]);
+steps.sort((a, b) => stepTime(a) - stepTime(b) || a - b);
 const memoryState = { step: 0, steps: steps.length, differs: 0, touched: 0, playing: null };
 const MOST_CELLS = 64;
 
 /** Each worker's replica of each array after a step; null where it was not told. */
 function replicasAt(step) {
-  const now = new Map();
+  const now = new Map(), run = raw.events.run[steps[step]];
+  const entryOf = (i, name) => {
+    if (!now.has(name)) now.set(name, { team: lanes[laneOf[i]].team, run, name, of: new Map() });
+    return now.get(name);
+  };
+  const see = (i, seen) => {
+    for (const [name, values] of Object.entries(seen || {})) entryOf(i, name).of.set(lanes[laneOf[i]].rank, values);
+  };
+  for (const i of starts) if (raw.events.run[i] === run) see(i, raw.details[i].replicas);
   for (let at = 0; at <= step; at++) {
-    const details = raw.details[steps[at]], lane = lanes[laneOf[steps[at]]], key = `${lane.team} ${raw.events.run[steps[at]]} ${details.array}`;
-    if (!now.has(key)) now.set(key, { team: lane.team, run: raw.events.run[steps[at]], name: details.array, of: new Map() });
-    if (Array.isArray(details.values)) now.get(key).of.set(lane.rank, details.values.flat(Infinity));
+    const i = steps[at], details = raw.details[i];
+    if (raw.events.run[i] !== run) continue;
+    see(i, kindOf[i] === "run" ? details.left : details.replicas);
+    if (kindOf[i] === "run") continue;
+    const entry = entryOf(i, details.array);
+    if (Array.isArray(details.values)) entry.of.set(lanes[laneOf[i]].rank, details.values.flat(Infinity));
   }
   return now;
+}
+
+/** Which elements are not the same in all replicas. */
+function differing(entry) {
+  const all = [...entry.of.values()], length = Math.max(0, ...all.map((values) => values.length));
+  return Array.from({ length }, (_, at) => at).filter((at) => all.some((values) => !same(values[at], all[0][at])));
 }
 
 const boundsOf = (details) => (Array.isArray(details.rows) ? details.rows : []).flat();
 
 function sentence(at) {
   const i = steps[at], details = raw.details[i], who = lanes[laneOf[i]].name, rows = boundsOf(details);
+  if (kindOf[i] === "run") return `Step ${at + 1} of ${steps.length}, at ${momentText(end[i])}: the function of ${who} has ended. What it has not pushed, nobody else has seen.`;
   const what = `${plural(details.elements ?? 0, "element")} of ${details.array}${rows.length ? ` (rows ${rowsText(rows, 6)})` : ""}`;
   const when = `Step ${at + 1} of ${steps.length}, at ${momentText(begin[i])}: `;
   const clock = Array.isArray(details.clock) ? `, whose vector clock is (${details.clock.join(", ")})` : "";
@@ -31,10 +55,10 @@ function showStep(at) {
   memoryState.step = Math.max(0, Math.min(steps.length - 1, at));
   memoryState.differs = memoryState.touched = 0;
   byId("memory-step").value = memoryState.step;
-  byId("memory-text").textContent = sentence(memoryState.step);
-  const i = steps[memoryState.step], details = raw.details[i], run = raw.events.run[i], shown = [];
-  for (const entry of replicasAt(memoryState.step).values())
-    if (entry.run === run) shown.push(entry.of.size ? replicaTable(entry, i, details) : stripsOf(entry));
+  const now = replicasAt(memoryState.step), unlike = [...now.values()].filter((entry) => differing(entry).length).map((entry) => entry.name);
+  byId("memory-text").textContent = sentence(memoryState.step) + (unlike.length ? ` Replicas of ${unlike.join(", ")} differ.` : "");
+  const i = steps[memoryState.step], details = raw.details[i], shown = [];
+  for (const entry of now.values()) shown.push(entry.of.size ? replicaTable(entry, i, details) : stripsOf(entry));
   byId("memory").replaceChildren(memoryKey(), ...shown);
 }
 

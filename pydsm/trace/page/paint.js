@@ -92,6 +92,9 @@ function legend() {
   });
   const marksUsed = [["fence", "fence"], ["push", "push: tells its changes"], ["pull", "pull: takes in others'"], ["race", "data race"],
     ["death", "found dead"]].filter(([name]) => used.has(name));
+  const ended = (outcome) => kindOf.some((kind, i) => kind === "run" && word("outcome", i) === outcome);
+  for (const [outcome, ink, says] of [["failed", "race", "its function raised"], ["stopped", "muted", "told to stop"]])
+    if (ended(outcome)) items.push([`<rect x="0.5" y="1.5" width="25" height="13" rx="2" fill="var(--run)"/><rect x="21" y="1.5" width="4" height="13" fill="var(--${ink})"/>`, says]);
   for (const [name, says] of marksUsed) items.push([markSvg(name), says]);
   if (arrows.kind.length) items.push(['<path d="M2 12 C 10 12, 12 4, 21 4" stroke="var(--arrow)" fill="none" stroke-width="1.6"/><path d="M19 0.5 L25 4 L19 7.5 Z" fill="var(--arrow)"/>', "happens before"]);
   byId("legend").innerHTML = items.map(([shape, says]) => `<li><svg width="26" height="16" aria-hidden="true" overflow="hidden">${shape}</svg>${says}</li>`).join("");

@@ -44,5 +44,5 @@ function drawShares() {
     return `worker ${worker.rank}: ${SHARES.map((share, at) => `${share[1]} ${Math.round((worker.shares[at] / total) * 100)} %`).join(", ")}`;
   });
   byId("shares").innerHTML = `<ul class="legend">${key.join("")}</ul><svg width="100%" height="${summary.workers.length * row + 6}" role="img" aria-label="${spoken.join("; ")}"><defs>${patternsMade.join("")}</defs>${bars.join("")}</svg>`
-    + (summary.workers.some((worker) => worker.died) ? '<p class="hint">† was killed in the middle of a run.</p>' : "");
+    + (summary.workers.some((worker) => worker.died) ? '<p class="hint">† died in the middle of a run.</p>' : "");
 }

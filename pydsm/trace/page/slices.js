@@ -68,9 +68,18 @@ function drawLane(pen, lane) {
     rounded(pen, from, top, Math.max(2, to - from), height, 4);
     pen.fill();
     pen.stroke();
+    drawEnd(pen, lane, i, to);
     drawn.slices++;
   }
   tracks[lane].forEach((list, depth) => drawRow(pen, lane, depth, list));
+}
+
+/** Close the bar of a worker that did not return: with a thick line if it raised, else with a thin one. */
+function drawEnd(pen, lane, i, at) {
+  const outcome = word("outcome", i), wide = 4 * textScale();
+  if (outcome !== "failed" && outcome !== "stopped") return;
+  pen.fillStyle = outcome === "failed" ? colour.race : colour.muted;
+  pen.fillRect(at - wide, place.tops[lane], wide, place.heights[lane]);
 }
 
 /** Draw one row: what is wide enough by itself, the rest as columns divided in proportion. */
@@ -140,11 +149,11 @@ function drawSlice(pen, i, y, height) {
   if (kind === "program") {
     box(pen, i, begin[i], end[i], y, height, colour.soft, colour.ink, nameOf(i), colour.runline);
   } else if (kind === "lock") {
-    const name = isShared(i) ? "shared" : "hold", gaveUp = word("outcome", i) === "gave up";
+    const name = isShared(i) ? "shared" : "hold", gaveUp = word("outcome", i) === "gave up", because = word("because", i);
     if (had[i] > begin[i]) {
       const short = had[i] - begin[i] < raw.noticeable && !gaveUp;
       pen.globalAlpha = short ? 0.45 : 1;
-      box(pen, i, begin[i], gaveUp ? end[i] : had[i], y, height, short ? colour[name] : fillOf("wait"), colour.ink, short ? "" : aboutText(i));
+      box(pen, i, begin[i], gaveUp ? end[i] : had[i], y, height, short ? colour[name] : fillOf("wait"), colour.ink, short ? "" : because ? `${because}: ${aboutText(i)}` : aboutText(i));
       pen.globalAlpha = 1;
     }
     if (!gaveUp) box(pen, i, had[i], end[i], y, height, colour[name], name === "hold" ? colour["text-on"] : "#10202c", aboutText(i));

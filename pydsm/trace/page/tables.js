@@ -52,7 +52,7 @@ function drawTables() {
 function drawHead() {
   const workers = summary.workers, sum = workers.reduce((all, worker) => all.map((value, at) => value + worker.shares[at]), [0, 0, 0, 0, 0]);
   const total = sum.reduce((a, b) => a + b, 0) || 1, waits = sum[2] + sum[3] + sum[4], percent = (part) => `${Math.round((part / total) * 100)} %`;
-  const hot = summary.rows[0], runs = raw.runs.length, died = workers.filter((worker) => worker.died);
+  const hot = summary.rows[0], runs = raw.runs.length;
   const most = [[sum[2], "for rows and locks"], [sum[3], "in barriers"], [sum[4], "for elements"]].sort((a, b) => b[0] - a[0])[0];
   byId("lead").textContent = `${plural(workers.length, "worker")}${raw.teams.length > 1 ? ` in ${raw.teams.length} teams` : ""}, ${plural(runs, "run")}, ${timeText(full.end - full.begin)} from the first start to the last end. `
     + (waits / total < 0.005 ? "The workers hardly ever waited for one another." : `Of their time, the workers spent ${percent(waits)} waiting for one another, most of it ${most[1]}.`);
@@ -69,8 +69,8 @@ function drawHead() {
   const remarks = [];
   const lost = workers.reduce((all, worker) => all + worker.lost, 0);
   if (lost) remarks.push(`${plural(lost, "event")} came after the limit and are missing here: what is shown is the beginning.`);
-  if (died.length) remarks.push(`${died.map((worker) => `Worker ${worker.rank}`).join(" and ")} did not live to the end of a run; what it was doing then is drawn up to the moment when it was found dead.`);
+  remarks.push(...summary.endings);
   byId("banner").hidden = !remarks.length;
-  byId("banner").textContent = remarks.join(" ");
+  byId("banner").replaceChildren(...remarks.map((remark) => element("p", {}, remark)));
   byId("noticeable").textContent = timeText(raw.noticeable);
 }
