@@ -76,15 +76,18 @@ def _explore(options: argparse.Namespace) -> int:
     folder = tempfile.mkdtemp(prefix="pydsm-explore-")  # a TemporaryDirectory would go with the first run's process
     try:
         trials = Trials(options, folder, options.jobs or available_cpus(), options.timeout)
-        plans = list(_plans(options, trials))
         try:
+            plans = list(_plans(options, trials))
             for outcome in _until_found(options, trials.run(plans), len(plans)):
                 outcomes.append(outcome)
         except KeyboardInterrupt:
             is_cut = True
         findings = findings_of(outcomes)
-        if not is_cut:
-            _confirm(trials, findings)
+        try:
+            if not is_cut:
+                _confirm(trials, findings)
+        except KeyboardInterrupt:
+            is_cut = True
     finally:
         shutil.rmtree(folder)
         catalog.reclaim()  # what a killed program left

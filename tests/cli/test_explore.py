@@ -219,6 +219,19 @@ def test_an_interrupt_ends_it_with_what_was_found_so_far_and_leaves_nothing(tmp_
     assert [name for name in os.listdir(tmp_path) if name.startswith("pydsm-explore")] == []
 
 
+def test_an_interrupt_of_the_run_that_counts_steps_is_one_too(tmp_path: Path) -> None:
+    (tmp_path / "prog.py").write_text("print('there', file=open('sign', 'w'), flush=True)\nwhile True: pass")
+    command = [sys.executable, "-m", "pydsm", "explore", "--strategy", "pct", "prog.py"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=tmp_path, stdout=pipe, stderr=pipe, text=True) as process:
+        while not (tmp_path / "sign").exists():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        told, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (130, "")
+    assert told.startswith("interrupted, 0 of 100\n")
+
+
 def test_where_nothing_is_found_unchecked_accesses_are_said_to_be_so(tmp_path: Path) -> None:
     program = LOST.format(after="")
     note = "Plain accesses were not looked at: --check predict does."
