@@ -16,6 +16,7 @@ import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import Any, Final
 
+from pydsm.cli.arguments import from_one, from_zero, seconds
 from pydsm.cli.outcomes import Finding, Outcome, findings_of
 from pydsm.cli.program import add_program, has_program
 from pydsm.cli.trials import Trials
@@ -23,6 +24,7 @@ from pydsm.control.plan import STRATEGIES, Plan
 from pydsm.instruments import MEMORIES
 from pydsm.ipc import catalog
 from pydsm.ipc.cpus import available_cpus
+from pydsm.races.options import read_options
 
 __all__ = ["add"]
 
@@ -41,16 +43,16 @@ def add(commands: Any) -> None:
         "(docs/schedules.md). Races (with --check), deadlocks, failures, hangs and deaths are counted, each with the "
         "command that replays it. The exit code is 1 if anything was found.",
     )
-    parser.add_argument("--seeds", type=_positive, default=100, metavar="N", help="how many seeds (100)")
-    parser.add_argument("--start", type=int, default=0, metavar="SEED", help="the first seed (0)")
+    parser.add_argument("--seeds", type=from_one, default=100, metavar="N", help="how many seeds (100)")
+    parser.add_argument("--start", type=from_zero, default=0, metavar="SEED", help="the first seed (0)")
     parser.add_argument("--strategy", choices=STRATEGIES, default="random", help="who goes on (random)")
-    parser.add_argument("--depth", type=_positive, default=3, metavar="D", help="depth of bugs that pct looks for (3)")
-    parser.add_argument("--steps", type=_positive, metavar="K", help="steps of a run for pct; a first run counts them")
-    parser.add_argument("--check", metavar="MODE", help="look for data races too, as PYDSM_RACE=MODE")
+    parser.add_argument("--depth", type=from_one, default=3, metavar="D", help="depth of bugs that pct looks for (3)")
+    parser.add_argument("--steps", type=from_one, metavar="K", help="steps of a run for pct; a first run counts them")
+    parser.add_argument("--check", type=_mode, metavar="MODE", help="look for data races too, as PYDSM_RACE=MODE")
     parser.add_argument("--memory", choices=MEMORIES, help="memory of a team that names none")
-    parser.add_argument("-n", "--workers", type=_positive, metavar="N", help="workers of a team that names no number")
-    parser.add_argument("--jobs", type=_positive, metavar="N", help="runs at a time (one for each cpu)")
-    parser.add_argument("--timeout", type=float, default=30.0, metavar="S", help="seconds until a run hangs (30)")
+    parser.add_argument("-n", "--workers", type=from_one, metavar="N", help="workers of a team that names no number")
+    parser.add_argument("--jobs", type=from_one, metavar="N", help="runs at a time (one for each cpu)")
+    parser.add_argument("--timeout", type=seconds, default=30.0, metavar="S", help="seconds until a run hangs (30)")
     parser.add_argument("--first", action="store_true", help="stop at the first finding")
     parser.add_argument("--strict", action="store_true", help="right runs that print different things are a finding")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
@@ -58,11 +60,12 @@ def add(commands: Any) -> None:
     parser.set_defaults(command=_explore)
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return number
+def _mode(text: str) -> str:
+    try:
+        read_options(text or "''")
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 def _explore(options: argparse.Namespace) -> int:
@@ -73,15 +76,18 @@ def _explore(options: argparse.Namespace) -> int:
     folder = tempfile.mkdtemp(prefix="pydsm-explore-")  # a TemporaryDirectory would go with the first run's process
     try:
         trials = Trials(options, folder, options.jobs or available_cpus(), options.timeout)
-        plans = list(_plans(options, trials))
         try:
+            plans = list(_plans(options, trials))
             for outcome in _until_found(options, trials.run(plans), len(plans)):
                 outcomes.append(outcome)
         except KeyboardInterrupt:
             is_cut = True
         findings = findings_of(outcomes)
-        if not is_cut:
-            _confirm(trials, findings)
+        try:
+            if not is_cut:
+                _confirm(trials, findings)
+        except KeyboardInterrupt:
+            is_cut = True
     finally:
         shutil.rmtree(folder)
         catalog.reclaim()  # what a killed program left
@@ -89,6 +95,8 @@ def _explore(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(_as_json(options, outcomes, findings), indent=2))
     else:
+        if is_cut:
+            print(f"interrupted, {len(outcomes)} of {options.seeds}")
         _show(options, outcomes, findings, time.monotonic() - began)
     if is_cut:
         return _INTERRUPTED
@@ -205,6 +213,8 @@ def _notes(outcomes: Sequence[Outcome], findings: Sequence[Finding], outputs: Se
         yield (
             "No team of the program ran under these schedules: it makes none, fails before, or names a schedule itself."
         )
+    elif len(outputs) == len(findings) and not any(outcome.checked for outcome in outcomes):
+        yield "Plain accesses were not looked at: --check predict does."
     if len(outputs) > 1:
         steady = all(finding.replays is not False for finding in outputs)
         yield (

@@ -12,7 +12,7 @@ from typing import Final
 from pydsm.control.plan import Plan
 from pydsm.errors import DeadlockError, WorkerDiedError, WorkerError
 
-__all__ = ["KINDS", "Finding", "Outcome", "findings_of", "last_line", "of_error", "of_races"]
+__all__ = ["KINDS", "Finding", "Outcome", "findings_of", "last_line", "of_error", "of_races", "was_checked"]
 
 KINDS: Final = ("race", "deadlock", "failure", "hang", "death", "ok")
 _RANK: Final = re.compile(r"\b(?:rank|worker) \d+ ?")
@@ -35,6 +35,8 @@ class Outcome:
     digest: str = ""
     scheduled: bool = False
     """Whether a team of the program ran as the plan says."""
+    checked: bool = False
+    """Whether a team of the program was checked for data races."""
 
     def same_as(self, other: Outcome) -> bool:
         """Say whether another run did the same, as far as one can tell."""
@@ -66,6 +68,8 @@ def of_error(error: BaseException) -> tuple[str, str, str]:
     """Return kind, line and key of what ended a program."""
     summary = "".join(traceback.format_exception_only(type(error), error)).strip()
     what = summary.split("\n", 1)[0]
+    if isinstance(error, SyntaxError):  # whose first line is only the place
+        what = f"{type(error).__name__}: {error}"
     if isinstance(error, WorkerError):
         what = str(error).split("\n", 1)[0]
     cause = error.__cause__ if isinstance(error, WorkerError) else error
@@ -84,6 +88,12 @@ def of_races() -> tuple[str, str, str] | None:
         return None
     told = sorted({_told_of(*race.key) for race in races})
     return "race", told[0] + (f" (and {len(told) - 1} more)" if len(told) > 1 else ""), " | ".join(told)
+
+
+def was_checked() -> bool:
+    """Say whether a team of this process was checked for races."""
+    known = sys.modules.get("pydsm.races.summary")
+    return known is not None and known.runs() > 0
 
 
 def _told_of(array: str, possible: bool, places: tuple[tuple[str, int, str], ...]) -> str:

@@ -17,7 +17,7 @@ def add_program(parser: argparse.ArgumentParser) -> None:
         "program", help="path of the program; its own arguments follow, behind -- if they are also mine"
     )
     parser.allow_abbrev = False
-    parser.set_defaults(args=[])
+    parser.set_defaults(args=[], own=tuple(parser._option_string_actions))
 
 
 def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

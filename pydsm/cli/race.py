@@ -9,6 +9,7 @@ import sys
 import traceback
 from typing import Any, Final
 
+from pydsm.cli.arguments import from_one
 from pydsm.cli.program import add_program, has_program, run_program
 from pydsm.races import summary
 from pydsm.races.options import MODES, read_options
@@ -26,6 +27,7 @@ _MODES: Final = (
     "region order only its own rows, and so finds races that this run did not show; strict also makes arrays "
     "read-only to writes that cannot be checked."
 )
+_HINT: Final = "\n  --mode predict also finds what only the lock of another row ordered"
 
 
 def add(commands: Any) -> None:
@@ -42,7 +44,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--log", metavar="FILE", help="append each report to this file, as a line of JSON")
     parser.add_argument("--suppressions", metavar="FILE", help="file of patterns of what is known and not reported")
     parser.add_argument("--exitcode", type=int, metavar="N", help="exit code if there was any race; 66 unless given")
-    parser.add_argument("-n", "--workers", type=int, metavar="N", help="workers of a team that names no number")
+    parser.add_argument("-n", "--workers", type=from_one, metavar="N", help="workers of a team that names no number")
     add_program(parser)
     parser.set_defaults(command=_race)
 
@@ -56,6 +58,7 @@ def _race(options: argparse.Namespace) -> int:
     try:
         checked = read_options(" ".join([options.mode or "", *words]))
         read_patterns(checked.suppressions)
+        _check_log(checked.log_path)
     except (ValueError, OSError) as error:
         print(f"pydsm: {error}", file=sys.stderr)
         return 2
@@ -63,7 +66,7 @@ def _race(options: argparse.Namespace) -> int:
     if options.workers is not None:
         os.environ["PYDSM_WORKERS"] = str(options.workers)
     code = _code_of(options)
-    print(_summary(), file=sys.stderr)
+    print(_summary(checked.mode), file=sys.stderr)
     return checked.exitcode if summary.found() else code
 
 
@@ -81,14 +84,23 @@ def _code_of(options: argparse.Namespace) -> int:
     return 0
 
 
-def _summary() -> str:
+def _check_log(path: str) -> None:
+    """Refuse a file that no report could be appended to, before anything runs."""
+    folder, name = os.path.split(path)
+    if path and not os.path.isdir(folder):
+        raise ValueError(f"there is no folder {folder!r} for the log {name!r}")
+    if os.path.isdir(path):
+        raise ValueError(f"the log {path!r} is a folder")
+
+
+def _summary(mode: str) -> str:
     """Return what was found, in a line for each race."""
     races, runs = summary.found(), summary.runs()
     if not runs:
         return "pydsm: the program ran no team that was checked"
     many = "run" if runs == 1 else "runs"
     if not races:
-        return f"pydsm: no data race in {runs} {many}"
+        return f"pydsm: no data race in {runs} {many}" + (_HINT if mode == MODES[0] else "")
     sure = sum(not race.possible for race in races)
     lines = [f"pydsm: {sure} data race{'s' * (sure != 1)} and {len(races) - sure} possible in {runs} {many}"]
     for race in races:

@@ -6,6 +6,7 @@ import argparse
 import os
 from typing import Any
 
+from pydsm.cli.arguments import from_one
 from pydsm.cli.program import has_program, run_program
 from pydsm.instruments import MEMORIES
 
@@ -15,7 +16,7 @@ __all__ = ["add"]
 def add(commands: Any) -> None:
     """Describe the command."""
     parser = commands.add_parser("run", help="run a Python program with defaults for its teams and clusters")
-    parser.add_argument("-n", "--workers", type=int, metavar="N", help="workers of a team that names no number")
+    parser.add_argument("-n", "--workers", type=from_one, metavar="N", help="workers of a team that names no number")
     parser.add_argument("--memory", choices=MEMORIES, help="memory of a team that names none")
     parser.add_argument("program", help="path of the program")
     parser.add_argument("args", nargs=argparse.REMAINDER, help="its own arguments")

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from pydsm.cli.arguments import from_one
 from pydsm.cli.program import add_program, has_program, run_program
 from pydsm.trace import Timeline, check_path, collect
 
@@ -26,8 +27,10 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("-o", "--output", metavar="FILE", help="Chrome trace events, a .json file")
     parser.add_argument("--html", metavar="FILE", help="a page for a browser; PROGRAM.html if neither is given")
-    parser.add_argument("-n", type=int, dest="workers", metavar="N", help="workers of a team that names no number")
-    parser.add_argument("--limit", type=int, metavar="N", help="most events that a worker may record, over all runs")
+    parser.add_argument("-n", type=from_one, dest="workers", metavar="N", help="workers of a team that names no number")
+    parser.add_argument(
+        "--limit", type=from_one, metavar="N", help="most events that a worker may record, over all runs"
+    )
     add_program(parser)
     parser.set_defaults(command=_trace)
 

@@ -19,7 +19,7 @@ from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pydsm.cli.outcomes import Outcome, last_line, of_error, of_races
+from pydsm.cli.outcomes import Outcome, last_line, of_error, of_races, was_checked
 from pydsm.cli.program import run_program
 from pydsm.control.board import Board, Rank, Word, place
 from pydsm.control.instrument import REPORT
@@ -143,8 +143,8 @@ class Trials:
 def _outcome(plan: Plan, told: bytes, code: int, errors: str) -> Outcome:
     """Return what came of a run that ended by itself."""
     if told:
-        kind, what, key = json.loads(told)
-        return Outcome(plan, kind, what, key)
+        kind, what, key, checked = json.loads(told)
+        return Outcome(plan, kind, what, key, checked=checked)
     if code < 0:
         return Outcome(plan, "death", f"the program was killed by {signal.Signals(-code).name}")
     return Outcome(plan, "failure", f"the program left with exit code {code}: {last_line(errors)}")
@@ -169,7 +169,7 @@ def _trial(pipe: int, options: argparse.Namespace, plan: Plan, path: str) -> Non
         sys.excepthook(type(error), error, error.__traceback__)
     atexit._run_exitfuncs()
     verdict = of_races() or verdict
-    text = json.dumps([part[: _PIPE // 16] for part in verdict])
+    text = json.dumps([*(part[: _PIPE // 16] for part in verdict), was_checked()])
     os.write(pipe, text.encode())
 
 

@@ -58,7 +58,7 @@ class Plan:
             raise TypeError(f"schedule is a seed or a text like 'seed=7 strategy=pct', not {asked!r}")
         text = asked if isinstance(asked, str) else f"seed={operator.index(asked)}"
         words = text.split()
-        if len(words) == 1 and "=" not in words[0]:
+        if len(words) == 1 and words[0].lstrip("+-").isdecimal():
             words = [f"seed={words[0]}"]
         given: dict[str, Any] = {}
         for word in words:

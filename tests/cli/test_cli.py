@@ -196,6 +196,35 @@ def test_a_program_gets_what_the_command_does_not_know(tmp_path: Path) -> None:
     assert "unrecognized arguments: --size" in output("ls", "--size")
 
 
+@pytest.mark.parametrize(
+    ("command", "given", "meant"),
+    [
+        ("explore", "--seed", "--seeds"),
+        ("explore", "--seed=4", "--seeds"),
+        ("explore", "--time", "--timeout"),
+        ("compare", "--memroy", "--memory"),
+        ("race", "--logs", "--log"),
+        ("trace", "--limits", "--limit"),
+    ],
+)
+def test_an_option_that_looks_like_one_of_a_command_is_refused(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, command: str, given: str, meant: str
+) -> None:
+    program = tmp_path / "prog.py"
+    program.write_text("print('ran')\n")
+    assert main([command, str(program), given, "4"]) == 2
+    name = given.partition("=")[0]
+    told = f"pydsm: unknown option {name}: did you mean {meant}? behind -- it is the program's\n"
+    assert tuple(capfd.readouterr()) == ("", told)
+
+
+@pytest.mark.parametrize("options", [["-n", "0"], ["--limit", "0"], ["--limit", "x"]])
+def test_a_trace_of_no_workers_or_events_is_refused(tmp_path: Path, options: list[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["trace", *options, str(tmp_path)])
+    assert left.value.code == 2
+
+
 def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     command = f"{sys.executable} -m pydsm lab | head -1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60)

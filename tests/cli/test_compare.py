@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
 import subprocess
 import sys
 import textwrap
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 
 from pydsm.cli.differences import Trial, differences, unstable
+from pydsm.cli.main import main
 from pydsm.snapshot import Run
 
 HEAD = "import os, sys, pydsm\nimport numpy as np\n"
@@ -114,21 +117,160 @@ def test_a_program_that_fails_says_why(tmp_path: Path) -> None:
 def test_controlled_schedules_are_tried_as_well(tmp_path: Path) -> None:
     result = compare(tmp_path, HAND_OVER, "--seeds", "1", "--memory", "entry")
     assert result.returncode == 1
-    assert "coherent, seed 0: the same" in result.stdout
+    assert "coherent, seed 0, twice: 2 lines" in result.stdout
     assert "entry, seed 0: 2 lines" in result.stdout
 
 
-def test_a_team_that_names_its_memory_is_said_to_keep_it(tmp_path: Path) -> None:
-    result = compare(tmp_path, HAND_OVER.replace("Team(2)", "Team(2, memory='release')"), "--memory", "entry")
+def test_a_seed_is_compared_with_coherent_memory_under_the_same_seed(tmp_path: Path) -> None:
+    first = HEAD + textwrap.dedent("""
+        def program(worker):
+            A = worker["A"]
+            if os.environ.get("PYDSM_SCHEDULE"):
+                with A.locked(0):
+                    A[0] += 7
+
+        with pydsm.Team(2) as team:
+            team.array("A", 1, int)
+            team.run(program)
+    """)
+    result = compare(tmp_path, first, "--seeds", "1")
+    assert result.returncode == 0
+    assert "not as without a schedule, which is for the order to answer for: array 'A'" in result.stdout
+    assert result.stdout.endswith("release, seed 0: the same\nentry, seed 0: the same\n")
+
+
+def test_teams_that_name_their_memory_are_said_to_leave_nothing_to_compare(tmp_path: Path) -> None:
+    result = compare(tmp_path, HAND_OVER.replace("Team(2)", "Team(2, memory='release')"))
+    assert result.returncode == 2
+    assert "entry: nothing to compare, its teams name their memory (release)" in result.stdout
+    assert "release: nothing to compare, its teams name their memory (release)" in result.stdout
+    assert "Nothing was compared" in result.stdout
+
+
+def test_a_team_that_names_its_memory_beside_one_that_does_not_is_said_to_keep_it(tmp_path: Path) -> None:
+    teams = "import pydsm\nfor memory in (None, 'release'):\n    with pydsm.Team(1, memory=memory) as team:\n"
+    result = compare(tmp_path, teams + "        team.run(id)\n", "--memory", "entry")
     assert result.returncode == 0
     assert "entry: the same, but teams that name their memory had release" in result.stdout
 
 
-@pytest.mark.parametrize("arguments", [["--memory", "strong", "x.py"], ["there_is_none.py"]])
+def test_a_program_that_never_ran_is_not_the_same_everywhere(tmp_path: Path) -> None:
+    result = compare(tmp_path, "import pydsm\nx = = 1\n")
+    assert result.returncode == 2
+    assert "  | SyntaxError: invalid syntax\n" in result.stdout
+    assert result.stdout.endswith("The program ran no team, so there is nothing to compare.\n")
+
+
+def test_a_program_that_fails_in_the_same_way_everywhere_is_no_success(tmp_path: Path) -> None:
+    fails = "import pydsm\nwith pydsm.Team(1) as team:\n    team.run(id)\nraise KeyError('far too late')\n"
+    result = compare(tmp_path, fails)
+    assert result.returncode == 2
+    assert "  | KeyError: 'far too late'\n" in result.stdout
+    assert result.stdout.endswith("release: the same\nentry: the same\n")
+
+
+COUNTED = HEAD + textwrap.dedent("""
+    runs = os.path.join(os.path.dirname(__file__), "runs")  # how many there were, this one too
+    with open(runs, "a") as file:
+        file.write("x")
+    run = os.path.getsize(runs)
+
+    with pydsm.Team(1) as team:
+        A = team.array("A", 1, int)
+        A[0] = run in {wrong}
+        team.run(id)
+    if A[0]:
+        raise {error}("something that is long enough to be cut somewhere, but not within one of its many words")
+""")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code", "told"),
+    [
+        ("(3,)", 1, "differs from run to run: a second run here was the same"),
+        ("(3, 4, 5)", 0, "differs from run to run: a third coherent run was not the same either"),
+        ("(3, 4)", 1, ""),
+    ],
+)
+def test_chance_is_told_from_the_memory_by_other_runs(tmp_path: Path, wrong: str, code: int, told: str) -> None:
+    program = COUNTED.replace("{wrong}", wrong).replace("{error}", "KeyError")
+    result = compare(tmp_path, program, "--memory", "release")
+    assert result.returncode == code
+    assert ("differs from run to run" in result.stdout) == bool(told)
+    assert told in result.stdout
+    assert "The order" not in result.stdout
+    assert re.search(r"its last words: KeyError: .* (long|enough|to|be|cut|somewhere,) \.\.\.\n", result.stdout)
+
+
+def test_a_deadlock_may_be_for_the_order_to_answer_for(tmp_path: Path) -> None:
+    program = COUNTED.replace("{wrong}", "(3, 4)").replace("{error}", "pydsm.DeadlockError")
+    program = program.replace('many words")', 'many words", cycle=[])')
+    assert "The order of the workers may be the cause" in compare(tmp_path, program, "--memory", "release").stdout
+
+
+def test_an_interrupt_ends_the_program_and_its_workers_without_a_traceback(tmp_path: Path) -> None:
+    program = HEAD + textwrap.dedent("""
+        def program(worker):
+            with open(f"sign{worker.rank}", "w") as file:
+                file.write(str(os.getpid()))
+            os.rename(f"sign{worker.rank}", f"pid{worker.rank}")
+            while True:
+                pass
+
+        with pydsm.Team(2) as team:
+            team.run(program)
+    """)
+    (tmp_path / "prog.py").write_text(program)
+    command = [sys.executable, "-m", "pydsm", "compare", "prog.py"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=tmp_path, stdout=pipe, stderr=pipe, text=True) as process:
+        signs = [tmp_path / f"pid{rank}" for rank in range(2)]
+        while not all(sign.exists() for sign in signs):
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        told, errors = process.communicate(timeout=60)
+    assert (process.returncode, told, errors) == (130, "interrupted\n", "")
+    for sign in signs:
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(sign.read_text()), 0)
+
+
+def test_a_reader_that_has_seen_enough_ends_it_quietly(tmp_path: Path) -> None:
+    (tmp_path / "prog.py").write_text("import pydsm\nwith pydsm.Team(1) as team:\n    team.run(id)\n")
+    for streams in ("", "2>&1 "):
+        command = f"{sys.executable} -m pydsm compare prog.py {streams}| true"
+        done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+        assert (done.stdout, done.stderr) == ("", "")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--memory", "strong", "x.py"], ["--memory", "coherent", "x.py"], ["there_is_none.py"]],
+)
 def test_what_cannot_be_compared_is_refused(arguments: list[str]) -> None:
     result = subprocess.run([sys.executable, "-m", "pydsm", "compare", *arguments], capture_output=True, text=True)
     assert result.returncode == 2
     assert result.stderr.startswith("pydsm: ")
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--timeout", "0"], "a number of seconds greater than 0, not '0'"),
+        (["--timeout", "nan"], "a number of seconds greater than 0, not 'nan'"),
+        (["--timeout", "soon"], "a number of seconds greater than 0, not 'soon'"),
+        (["--seeds", "x"], "a number from 0, not 'x'"),
+        (["-n", "0"], "a number from 1, not '0'"),
+    ],
+)
+def test_values_are_checked_before_anything_runs(
+    tmp_path: Path, options: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["compare", *options, str(tmp_path)])
+    assert left.value.code == 2
+    assert told in capsys.readouterr().err
 
 
 # -- what counts as different ------------------------------------------------------------

@@ -214,8 +214,54 @@ def test_an_interrupt_ends_it_with_what_was_found_so_far_and_leaves_nothing(tmp_
         process.send_signal(signal.SIGINT)
         told, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (130, "")
+    assert told.startswith("interrupted, 1 of 100\n")
     assert "left with exit code 9" in " ".join(told.split())
     assert [name for name in os.listdir(tmp_path) if name.startswith("pydsm-explore")] == []
+
+
+def test_an_interrupt_of_the_run_that_counts_steps_is_one_too(tmp_path: Path) -> None:
+    (tmp_path / "prog.py").write_text("print('there', file=open('sign', 'w'), flush=True)\nwhile True: pass")
+    command = [sys.executable, "-m", "pydsm", "explore", "--strategy", "pct", "prog.py"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=tmp_path, stdout=pipe, stderr=pipe, text=True) as process:
+        while not (tmp_path / "sign").exists():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        told, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (130, "")
+    assert told.startswith("interrupted, 0 of 100\n")
+
+
+def test_where_nothing_is_found_unchecked_accesses_are_said_to_be_so(tmp_path: Path) -> None:
+    program = LOST.format(after="")
+    note = "Plain accesses were not looked at: --check predict does."
+    assert note in explore(tmp_path, program, "--seeds", "1").stdout
+    assert note not in explore(tmp_path, program, "--seeds", "1", "--check", "predict").stdout
+    checked = program.replace("Team(2)", "Team(2, check='predict')")
+    assert note not in explore(tmp_path, checked, "--seeds", "1").stdout
+    assert note not in explore(tmp_path, program + "    raise KeyError", "--seeds", "1").stdout
+
+
+def test_a_syntax_error_is_named(tmp_path: Path) -> None:
+    found = listed(explore(tmp_path, "x = = 1", "--seeds", "1", "--json"))
+    assert found["failure"]["what"] == "SyntaxError: invalid syntax (prog.py, line 1)"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--check", "bogus"], "check is one of 'happens-before', 'predict', 'strict', not 'bogus'"),
+        (["--timeout", "-1"], "a number of seconds greater than 0, not '-1'"),
+        (["--seeds", "x"], "a number from 1, not 'x'"),
+        (["--start", "-3"], "a number from 0, not '-3'"),
+    ],
+)
+def test_values_are_checked_before_anything_runs(tmp_path: Path, options: list[str], told: str) -> None:
+    done = explore(tmp_path, "open('ran', 'w')", *options)
+    assert done.returncode == 2
+    assert told in " ".join(done.stderr.split())
+    assert "_" not in done.stderr
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_missing_program_is_an_error(tmp_path: Path) -> None:

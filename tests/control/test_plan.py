@@ -27,7 +27,7 @@ def test_a_plan_is_read_and_written(asked: int | str, plan: Plan) -> None:
     ("asked", "told"),
     [
         ("", "names no seed"),
-        ("pct", "seed of schedule 'pct' is an int from 0"),
+        ("pct", "schedule 'pct' is a seed, or words seed=<int>, strategy=<random or pct>"),
         ("-1", "an int from 0"),
         (-1, "an int from 0"),
         ("strategy=pct", "names no seed"),

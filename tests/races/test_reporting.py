@@ -320,6 +320,10 @@ def test_the_command_ends_with_66_if_there_was_a_race(tmp_path: Path) -> None:
 def test_the_command_ends_as_the_program_does_if_there_was_none(tmp_path: Path) -> None:
     done = _command(tmp_path, "worker['A'][worker.rank] += 1")
     assert done.returncode == 3
+    said, hint = done.stderr.splitlines()
+    assert said == "pydsm: no data race in 1 run"
+    assert "--mode predict" in hint
+    done = _command(tmp_path, "worker['A'][worker.rank] += 1", "--mode", "predict")
     assert done.stderr == "pydsm: no data race in 1 run\n"
     done = _command(tmp_path, "raise KeyError(5)")
     assert done.returncode == 1
@@ -340,6 +344,10 @@ def test_the_command_predicts_and_halts(tmp_path: Path) -> None:
 def test_the_command_refuses_what_it_cannot_do(tmp_path: Path) -> None:
     assert _command(tmp_path, "pass", "--suppressions", str(tmp_path / "none")).returncode == 2
     assert _command(tmp_path, "pass", "--exitcode", "1000").returncode == 2
+    assert _command(tmp_path, "pass", "-n", "0").returncode == 2
+    for log in (tmp_path / "none" / "log", tmp_path):
+        done = _command(tmp_path, "worker['A'][0] += 1", "--log", str(log))
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     missing = [sys.executable, "-m", "pydsm", "race", str(tmp_path / "missing.py")]
     assert subprocess.run(missing, capture_output=True).returncode == 2
 
