@@ -19,6 +19,7 @@ from pydsm.memory.pending import Part, Pending
 from pydsm.memory.replica import Replica
 from pydsm.memory.scope import EVERYTHING, Policy, Scope, scope_of_fence, scope_of_holds, spans_of
 from pydsm.memory.telling import tell
+from pydsm.memory.withheld import Withheld
 
 if TYPE_CHECKING:
     from pydsm.core.layout import Description
@@ -41,6 +42,7 @@ class ReplicaObserver(Observer):
         self._heard = Heard(rank, size)
         self._replicas: dict[int, Replica] = {}
         self._pending = Pending()
+        self._withheld = Withheld()
         self._epoch, self._place = 0, 0
         self._meeting: int | None = None  # the thread that is between `met` and `departed`
         self._mutex = threading.RLock()
@@ -65,6 +67,10 @@ class ReplicaObserver(Observer):
 
     # -- regions and named locks -------------------------------------------------
 
+    def acquiring(self, holds: Sequence[Hold]) -> None:
+        """Withhold nothing yet."""
+        self._withheld.wait()
+
     def acquired(self, holds: Sequence[Hold]) -> None:
         """See what came before, as far as the memory shows it."""
         with self._mutex:
@@ -76,6 +82,17 @@ class ReplicaObserver(Observer):
                     for start, stop in spans_of(hold).tolist():
                         self._heard.see_atomics(hold.array_id, start, stop)
             self._pull(scope_of_holds(self._policy, holds))
+            saving = [hold for hold in holds if hold.undo]
+            if saving:
+                rows = scope_of_holds("entry", saving)
+                if self._changes(rows):
+                    self._publish(rows)  # what was written before the update is no part of it
+                self._withheld.add(saving)
+
+    def not_acquired(self, holds: Sequence[Hold]) -> None:
+        """Withhold nothing of them."""
+        with self._mutex:
+            self._withheld.give_up(holds)
 
     def releasing(self, holds: Sequence[Hold], *, failed: bool) -> None:
         """Publish what was written."""
@@ -85,6 +102,7 @@ class ReplicaObserver(Observer):
             if len(hold.stripes)
         ]
         with self._mutex:
+            self._withheld.remove(holds)
             self._publish(scope_of_holds(self._policy, holds), passes)
 
     # -- fences and atomic operations --------------------------------------------
@@ -177,7 +195,7 @@ class ReplicaObserver(Observer):
     def _publish(self, scope: Scope, passes: Sequence[Pass] = ()) -> None:
         """Append an interval with what this worker wrote, and say to whom it passes its clock on."""
         with self._writing():
-            diffs = self._changes(scope)
+            diffs = self._changes(scope, passes)
             if not diffs and not passes:
                 return
             clock = self._heard.clock
@@ -190,11 +208,14 @@ class ReplicaObserver(Observer):
             self._replicas[array_id].published(diff)
             tell("push", self, self._replicas[array_id], diff, interval)
 
-    def _changes(self, scope: Scope) -> dict[int, Diff]:
+    def _changes(self, scope: Scope, passes: Sequence[Pass] = ()) -> dict[int, Diff]:
+        """Return what is to be published: the atomic operation's elements, and what is in no update."""
+        atomic = {given.array_id: given.which for given in passes if given.kind is Kind.ATOMIC}
         found = {}
         for array_id, replica in self._replicas.items():
             if scope is EVERYTHING or array_id in scope:
                 diff = replica.changes(None if scope is EVERYTHING else scope[array_id])
+                diff = self._withheld.without(array_id, diff, atomic.get(array_id))
                 if len(diff):
                     found[array_id] = diff
         return found
