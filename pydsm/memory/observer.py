@@ -39,7 +39,7 @@ class ReplicaObserver(Observer):
     def __init__(self, namespace: Namespace, rank: int, size: int, policy: Policy) -> None:
         self._namespace, self._rank, self._policy = namespace, rank, policy
         self._log = EventLog(namespace)
-        self._heard = Heard(rank, size)
+        self._heard = Heard(rank, size, lambda start, stop: self._log.read(self._epoch, start, stop))
         self._replicas: dict[int, Replica] = {}
         self._pending = Pending()
         self._withheld = Withheld()
@@ -254,8 +254,8 @@ class ReplicaObserver(Observer):
     def _hear(self) -> None:
         content = self._log.read(self._epoch, self._place)
         if content:
+            self._heard.read(content, self._place)
             self._place += len(content)
-            self._heard.read(content)
 
     def _pull(self, scope: Scope) -> None:
         """Apply what this worker has come after, as far as it is in the scope."""
