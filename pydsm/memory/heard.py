@@ -109,7 +109,7 @@ class Heard:
 
     def newly_covered(self) -> list[Interval]:
         """Return intervals that come before this worker now and did not when this was asked last, in order."""
-        near = []
+        near: list[Interval] = []
         for intervals in self._far:
             near += intervals.pop_covered(self.clock)
         near.sort(key=lambda interval: interval.order)
