@@ -18,12 +18,13 @@ from pydsm.core.events import Hold
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["EVERYTHING", "Policy", "Scope", "root_of_hold", "scope_of_fence", "scope_of_holds", "spans_of"]
+__all__ = ["EVERYTHING", "NOTHING", "Policy", "Scope", "root_of_hold", "scope_of_fence", "scope_of_holds", "spans_of"]
 
 Policy = Literal["release", "entry"]
 Scope = Mapping[int, Spans | None] | None
 """Elements of arrays by id, None for all of one; None for everything."""
 EVERYTHING: Final = None
+NOTHING: Final[Scope] = {}
 
 
 def scope_of_holds(policy: Policy, holds: Sequence[Hold]) -> Scope:
