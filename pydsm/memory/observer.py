@@ -17,6 +17,7 @@ from pydsm.memory.homes import bring_home, merged
 from pydsm.memory.log import EventLog
 from pydsm.memory.pending import Part, Pending
 from pydsm.memory.replica import Replica
+from pydsm.memory.replicas import Replicas
 from pydsm.memory.scope import EVERYTHING, NOTHING, Policy, Scope, scope_of_fence, scope_of_holds, spans_of
 from pydsm.memory.telling import tell
 from pydsm.memory.withheld import Withheld
@@ -40,8 +41,7 @@ class ReplicaObserver(Observer):
         self._namespace, self._rank, self._policy = namespace, rank, policy
         self._log = EventLog(namespace)
         self._heard = Heard(rank, size, lambda start, stop: self._log.read(self._epoch, start, stop))
-        self._replicas: dict[int, Replica] = {}
-        self._left: set[int] = set()  # arrays that this process has let go, in whole or in part
+        self._replicas = Replicas()
         self._pending = Pending()
         self._withheld = Withheld()
         self._epoch, self._place = 0, 0
@@ -58,14 +58,16 @@ class ReplicaObserver(Observer):
         if root.nbytes == 0:
             return
         with self._mutex:
-            if self._left and self._log.epoch == self._epoch:
+            if self._replicas.left and self._log.epoch == self._epoch:
                 self._publish(NOTHING)
             known = self._replicas.get(array_id)
             if known is not None:
                 known.add(root)
                 return
             with contextlib.suppress(FileNotFoundError):  # removed: it stays what it is
-                self._replicas[array_id] = Replica(self._namespace, root, description, array_id, self._left.add)
+                self._replicas[array_id] = Replica(
+                    self._namespace, root, description, array_id, self._replicas.left.add
+                )
                 self._apply(array_id, self._pending.take_due(array_id))
 
     # -- regions and named locks -------------------------------------------------
@@ -181,7 +183,7 @@ class ReplicaObserver(Observer):
         for array_id, parts in self._pending.take(EVERYTHING, self._replicas.__contains__):
             self._tell_of_pulls(array_id, parts)
         self._pending.forget()
-        self._forget([known for known in self._all_left() if not len(self._replicas[known].changes())])  # it is at home
+        self._replicas.forget_clean()
         self._heard.next_epoch()
         self._epoch, self._place = self._epoch + 1, 0
         self._meeting = None
@@ -198,7 +200,7 @@ class ReplicaObserver(Observer):
 
     def _publish(self, scope: Scope, passes: Sequence[Pass] = ()) -> None:
         """Append an interval with what this worker wrote, and say to whom it passes its clock on."""
-        gone = self._gone()
+        gone = self._replicas.gone()
         if gone and scope is not EVERYTHING:
             scope = {**scope, **dict.fromkeys(gone)}
         with self._writing():
@@ -218,23 +220,9 @@ class ReplicaObserver(Observer):
         self._let_go(gone)
 
     def _let_go(self, gone: Sequence[int]) -> None:
-        self._forget(gone)
+        self._replicas.forget(gone)
         for array_id in gone:
             self._pending.drop(array_id)
-
-    def _gone(self) -> list[int]:
-        """Return the arrays that this process has let go and cannot come to have again."""
-        return [array_id for array_id in self._all_left() if not self._replicas[array_id].is_named()]
-
-    def _all_left(self) -> list[int]:
-        return [known for known in list(self._left) if known in self._replicas and self._replicas[known].is_left()]
-
-    def _forget(self, array_ids: Sequence[int]) -> None:
-        for array_id in array_ids:
-            self._left.discard(array_id)
-            replica = self._replicas.pop(array_id, None)
-            if replica is not None:  # another thread may have left a barrier meanwhile
-                replica.close()
 
     def _changes(self, scope: Scope, passes: Sequence[Pass] = ()) -> dict[int, Diff]:
         """Return what is to be published: the atomic operation's elements, and what is in no update."""
