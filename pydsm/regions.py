@@ -65,7 +65,7 @@ def locked(
     parts = _parts(regions, fence=fence, recover=recover)
     group = RegionGroup(parts, _in_order(parts), timeout, undo=undo)
     holds = [
-        RegionHold(array, part, fence=fence, recover=recover)
+        RegionHold(array, part, fence=fence, undo=undo, recover=recover)
         for (array, _), part in zip(regions, parts, strict=True)
         if isinstance(array, ObservedArray)
     ]

@@ -34,6 +34,8 @@ class Hold(Protocol):
     """The rows as they were asked for."""
     shared: bool
     fence: bool
+    undo: bool
+    """Whether its rows are put back if the body raises or the worker dies."""
     recover: bool
 
     @property

@@ -26,7 +26,7 @@ from pydsm.core.diff import Diff, read_positions, units, write_positions
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Interval", "Kind", "Pass", "read_intervals"]
+__all__ = ["Interval", "Kind", "Pass", "entries_in", "read_intervals"]
 
 _WORD: Final = 8
 _HEAD: Final = 6
@@ -102,11 +102,18 @@ class Interval:
 def read_intervals(content: bytes, but: int | None = None) -> Iterator[Interval]:
     """Yield the entries that follow one another, but not of one rank; their arrays are views of the content."""
     words = np.frombuffer(content, np.int64)
+    for start, stop in entries_in(content, but):
+        yield _read(words[start // _WORD : stop // _WORD])
+
+
+def entries_in(content: bytes, but: int | None = None) -> Iterator[tuple[int, int]]:
+    """Yield where the entries that `read_intervals` yields begin and end, in bytes."""
+    words = np.frombuffer(content, np.int64)
     place = 0
     while place < len(words):
         length = int(words[place])
         if words[place + 1] != but:
-            yield _read(words[place : place + length])
+            yield _WORD * place, _WORD * (place + length)
         place += length
 
 

@@ -15,7 +15,16 @@ from pydsm.native import map_pages
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["PAGE", "map_private", "map_shared", "memory_at", "own_pages", "private_in_place", "shared_in_place"]
+__all__ = [
+    "PAGE",
+    "map_private",
+    "map_shared",
+    "memory_at",
+    "own_pages",
+    "private_in_place",
+    "shared_in_place",
+    "unmap",
+]
 
 PAGE: Final = mmap.PAGESIZE
 _BOTH: Final = mmap.PROT_READ | mmap.PROT_WRITE
@@ -42,6 +51,12 @@ def private_in_place(descriptor: int, address: int, nbytes: int) -> None:
 def shared_in_place(descriptor: int, address: int, nbytes: int, *, writable: bool) -> None:
     """Map another file where one is mapped."""
     _map(address, nbytes, _BOTH if writable else mmap.PROT_READ, mmap.MAP_SHARED, descriptor)
+
+
+def unmap(memory: NDArray[np.uint8]) -> None:
+    """Give back what `map_shared` or `map_private` returned; nobody may touch it any more."""
+    address = memory.__array_interface__["data"][0]
+    ctypes.CDLL(None).munmap(ctypes.c_void_p(address), ctypes.c_size_t(memory.nbytes))
 
 
 def memory_at(address: int, nbytes: int) -> NDArray[np.uint8]:

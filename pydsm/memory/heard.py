@@ -1,13 +1,19 @@
-"""What a worker has heard of the others: intervals it knows of, and those it has to see."""
+"""What a worker has heard of the others: intervals it knows of, and those it has to see.
+
+A worker that uses locks alone may never come after most of what others publish.  So of an interval that
+it has not come after by the end of a synchronisation only its place in the log is kept, and it is
+read again when it is asked for.
+"""
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final
 
 from pydsm.core.clock import Clock, ClockTable, covers, join, new_clock
-from pydsm.core.interval import Interval, Kind, read_intervals
+from pydsm.core.interval import Interval, Kind, entries_in, read_intervals
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,9 +21,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Heard"]
 
+_PLACE: Final = 3
+
 
 class Heard:
     """The log as far as a worker has read it, and the worker's clock.
+
+    Parameters
+    ----------
+    rank, size : int
+    fetch : callable
+        Returns the bytes of this epoch's log from one place to another.
 
     Attributes
     ----------
@@ -25,22 +39,23 @@ class Heard:
         The intervals that the worker's own writes come after.
     """
 
-    def __init__(self, rank: int, size: int) -> None:
+    def __init__(self, rank: int, size: int, fetch: Callable[[int, int], bytes]) -> None:
         self.clock = new_clock(size)
         self._rank, self._size = rank, size
         self._everything = new_clock(size)
         self._tables: dict[tuple[Kind, int], ClockTable] = {}
         self._published: dict[int, ClockTable] = {}  # who published which element, of arrays that atomics ask for
-        self._far: list[deque[Interval]] = [deque() for _ in range(size)]  # nothing says that this worker has to see it
+        self._far = [_Far(rank, fetch) for rank in range(size)]  # nothing says that this worker has to see it
 
-    def read(self, content: bytes) -> None:
-        """Take note of new entries of the log."""
-        for interval in read_intervals(content, but=self._rank):
+    def read(self, content: bytes, place: int) -> None:
+        """Take note of new entries of the log, which are at this place of it."""
+        entries = entries_in(content, but=self._rank)
+        for (start, stop), interval in zip(entries, read_intervals(content, but=self._rank), strict=True):
             join(self._everything, interval.clock)
             for given in interval.passes:
                 self._table(given.kind, given.array_id).release(given.which, interval.clock)
             if interval.number:
-                self._far[interval.rank].append(interval)
+                self._far[interval.rank].append(interval, place + start, place + stop)
             for array_id in self._published.keys() & interval.diffs.keys():
                 self._published[array_id].release(interval.diffs[array_id].positions, interval.clock)
 
@@ -94,10 +109,9 @@ class Heard:
 
     def newly_covered(self) -> list[Interval]:
         """Return intervals that come before this worker now and did not when this was asked last, in order."""
-        near = []
+        near: list[Interval] = []
         for intervals in self._far:
-            while intervals and covers(self.clock, intervals[0].rank, intervals[0].number):
-                near.append(intervals.popleft())
+            near += intervals.pop_covered(self.clock)
         near.sort(key=lambda interval: interval.order)
         return near
 
@@ -107,3 +121,46 @@ class Heard:
         self._published.clear()
         for intervals in self._far:
             intervals.clear()
+
+
+class _Far:
+    """Intervals of one worker, in their order: the latest as they are, of the others the place in the log."""
+
+    def __init__(self, rank: int, fetch: Callable[[int, int], bytes]) -> None:
+        self._rank, self._fetch = rank, fetch
+        self._places = array("q")  # number, start and stop of each
+        self._first = 0  # those before are not asked for any more
+        self._latest: deque[tuple[Interval, int, int]] = deque()
+
+    def append(self, interval: Interval, start: int, stop: int) -> None:
+        self._latest.append((interval, start, stop))
+
+    def __iter__(self) -> Iterator[Interval]:
+        for place in range(self._first, len(self._places), _PLACE):
+            yield self._read(place)
+        for interval, _, _ in self._latest:
+            yield interval
+
+    def pop_covered(self, clock: Clock) -> Iterator[Interval]:
+        """Yield the intervals that the clock covers, and keep the others by their places."""
+        while self._first < len(self._places) and covers(clock, self._rank, self._places[self._first]):
+            yield self._read(self._first)
+            self._first += _PLACE
+        if 2 * self._first > len(self._places):
+            del self._places[: self._first]
+            self._first = 0
+        while self._latest:
+            interval, start, stop = self._latest.popleft()
+            if covers(clock, self._rank, interval.number):
+                yield interval
+            else:
+                self._places.extend((interval.number, start, stop))
+
+    def clear(self) -> None:
+        del self._places[:]
+        self._first = 0
+        self._latest.clear()
+
+    def _read(self, place: int) -> Interval:
+        _, start, stop = self._places[place : place + _PLACE]
+        return next(read_intervals(self._fetch(start, stop)))

@@ -121,10 +121,10 @@ class EventLog:
             raise shm.explain(error, len(content)) from None
         self._words.store(_ENDS[turn], end + len(content))
 
-    def read(self, epoch: int, start: int = 0) -> bytes:
-        """Return what an epoch has from byte `start` on; the epoch is this one or the one before."""
+    def read(self, epoch: int, start: int = 0, stop: int | None = None) -> bytes:
+        """Return what an epoch has from byte `start` on, or up to `stop`; the epoch is this one or the one before."""
         turn = epoch % 2
-        return _read(self._descriptors[1 + turn], start, self._words.load(_ENDS[turn]))
+        return _read(self._descriptors[1 + turn], start, self._words.load(_ENDS[turn]) if stop is None else stop)
 
     def close_epoch(self) -> None:
         """Begin the next epoch, with nothing in it; the caller is alone, and all workers are in a barrier."""

@@ -17,8 +17,10 @@ from pydsm.memory.homes import bring_home, merged
 from pydsm.memory.log import EventLog
 from pydsm.memory.pending import Part, Pending
 from pydsm.memory.replica import Replica
-from pydsm.memory.scope import EVERYTHING, Policy, Scope, scope_of_fence, scope_of_holds, spans_of
+from pydsm.memory.replicas import Replicas
+from pydsm.memory.scope import EVERYTHING, NOTHING, Policy, Scope, scope_of_fence, scope_of_holds, spans_of
 from pydsm.memory.telling import tell
+from pydsm.memory.withheld import Withheld
 
 if TYPE_CHECKING:
     from pydsm.core.layout import Description
@@ -38,9 +40,10 @@ class ReplicaObserver(Observer):
     def __init__(self, namespace: Namespace, rank: int, size: int, policy: Policy) -> None:
         self._namespace, self._rank, self._policy = namespace, rank, policy
         self._log = EventLog(namespace)
-        self._heard = Heard(rank, size)
-        self._replicas: dict[int, Replica] = {}
+        self._heard = Heard(rank, size, lambda start, stop: self._log.read(self._epoch, start, stop))
+        self._replicas = Replicas()
         self._pending = Pending()
+        self._withheld = Withheld()
         self._epoch, self._place = 0, 0
         self._meeting: int | None = None  # the thread that is between `met` and `departed`
         self._mutex = threading.RLock()
@@ -55,15 +58,23 @@ class ReplicaObserver(Observer):
         if root.nbytes == 0:
             return
         with self._mutex:
+            if self._replicas.left and self._log.epoch == self._epoch:
+                self._publish(NOTHING)
             known = self._replicas.get(array_id)
             if known is not None:
                 known.add(root)
                 return
             with contextlib.suppress(FileNotFoundError):  # removed: it stays what it is
-                self._replicas[array_id] = Replica(self._namespace, root, description, array_id)
+                self._replicas[array_id] = Replica(
+                    self._namespace, root, description, array_id, self._replicas.left.add
+                )
                 self._apply(array_id, self._pending.take_due(array_id))
 
     # -- regions and named locks -------------------------------------------------
+
+    def acquiring(self, holds: Sequence[Hold]) -> None:
+        """Withhold nothing yet."""
+        self._withheld.wait()
 
     def acquired(self, holds: Sequence[Hold]) -> None:
         """See what came before, as far as the memory shows it."""
@@ -76,6 +87,17 @@ class ReplicaObserver(Observer):
                     for start, stop in spans_of(hold).tolist():
                         self._heard.see_atomics(hold.array_id, start, stop)
             self._pull(scope_of_holds(self._policy, holds))
+            saving = [hold for hold in holds if hold.undo]
+            if saving:
+                rows = scope_of_holds("entry", saving)
+                if self._changes(rows):
+                    self._publish(rows)  # what was written before the update is no part of it
+                self._withheld.add(saving)
+
+    def not_acquired(self, holds: Sequence[Hold]) -> None:
+        """Withhold nothing of them."""
+        with self._mutex:
+            self._withheld.give_up(holds)
 
     def releasing(self, holds: Sequence[Hold], *, failed: bool) -> None:
         """Publish what was written."""
@@ -85,6 +107,7 @@ class ReplicaObserver(Observer):
             if len(hold.stripes)
         ]
         with self._mutex:
+            self._withheld.remove(holds)
             self._publish(scope_of_holds(self._policy, holds), passes)
 
     # -- fences and atomic operations --------------------------------------------
@@ -160,6 +183,7 @@ class ReplicaObserver(Observer):
         for array_id, parts in self._pending.take(EVERYTHING, self._replicas.__contains__):
             self._tell_of_pulls(array_id, parts)
         self._pending.forget()
+        self._replicas.forget_clean()
         self._heard.next_epoch()
         self._epoch, self._place = self._epoch + 1, 0
         self._meeting = None
@@ -176,9 +200,13 @@ class ReplicaObserver(Observer):
 
     def _publish(self, scope: Scope, passes: Sequence[Pass] = ()) -> None:
         """Append an interval with what this worker wrote, and say to whom it passes its clock on."""
+        gone = self._replicas.gone()
+        if gone and scope is not EVERYTHING:
+            scope = {**scope, **dict.fromkeys(gone)}
         with self._writing():
-            diffs = self._changes(scope)
+            diffs = self._changes(scope, passes)
             if not diffs and not passes:
+                self._let_go(gone)
                 return
             clock = self._heard.clock
             if diffs:
@@ -189,12 +217,21 @@ class ReplicaObserver(Observer):
         for array_id, diff in diffs.items():
             self._replicas[array_id].published(diff)
             tell("push", self, self._replicas[array_id], diff, interval)
+        self._let_go(gone)
 
-    def _changes(self, scope: Scope) -> dict[int, Diff]:
+    def _let_go(self, gone: Sequence[int]) -> None:
+        self._replicas.forget(gone)
+        for array_id in gone:
+            self._pending.drop(array_id)
+
+    def _changes(self, scope: Scope, passes: Sequence[Pass] = ()) -> dict[int, Diff]:
+        """Return what is to be published: the atomic operation's elements, and what is in no update."""
+        atomic = {given.array_id: given.which for given in passes if given.kind is Kind.ATOMIC}
         found = {}
         for array_id, replica in self._replicas.items():
             if scope is EVERYTHING or array_id in scope:
                 diff = replica.changes(None if scope is EVERYTHING else scope[array_id])
+                diff = self._withheld.without(array_id, diff, atomic.get(array_id))
                 if len(diff):
                     found[array_id] = diff
         return found
@@ -233,8 +270,8 @@ class ReplicaObserver(Observer):
     def _hear(self) -> None:
         content = self._log.read(self._epoch, self._place)
         if content:
+            self._heard.read(content, self._place)
             self._place += len(content)
-            self._heard.read(content)
 
     def _pull(self, scope: Scope) -> None:
         """Apply what this worker has come after, as far as it is in the scope."""

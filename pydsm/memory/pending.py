@@ -33,12 +33,15 @@ class Pending:
 
     def __init__(self) -> None:
         self._parts: dict[int, list[Part]] = {}
+        self._gone: set[int] = set()
         self._due: dict[int, list[Part]] = {}  # as soon as the array is mapped here
 
     def add(self, intervals: Iterable[Interval]) -> None:
         """Add what the worker has come after."""
         for interval in intervals:
             for array_id, diff in interval.diffs.items():
+                if array_id in self._gone:
+                    continue
                 self._parts.setdefault(array_id, []).append(Part(interval, diff))
 
     def take(self, scope: Scope, is_mapped: Callable[[int], bool]) -> Iterator[tuple[int, Sequence[Part]]]:
@@ -55,6 +58,12 @@ class Pending:
     def take_due(self, array_id: int) -> Sequence[Part]:
         """Return what an array that is mapped now should have already."""
         return _in_order(self._due.pop(array_id, []))
+
+    def drop(self, array_id: int) -> None:
+        """Take nothing for an array any more: this process cannot come to have it again."""
+        self._gone.add(array_id)
+        self._parts.pop(array_id, None)
+        self._due.pop(array_id, None)
 
     def forget(self) -> None:
         """Forget all of it: it has come in another way."""

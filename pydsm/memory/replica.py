@@ -18,6 +18,8 @@ without a name, mapped shared in both places, and a whole copy.
 from __future__ import annotations
 
 import os
+import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -45,9 +47,11 @@ class Replica:
     ----------
     namespace : Namespace
     root : GlobalArray
-        The whole array, mapped in this process; it is kept.
+        The whole array, mapped in this process; its memory is kept until `close`, the array itself is not.
     description : Description
     array_id : int
+    left : callable
+        Called with the id when an array that was mapped here has been let go, at any time: it must not wait.
 
     Raises
     ------
@@ -55,18 +59,24 @@ class Replica:
         The array has lost its name: nobody can come to have it any more.
     """
 
-    def __init__(self, namespace: Namespace, root: Any, description: Description, array_id: int) -> None:
+    def __init__(
+        self, namespace: Namespace, root: Any, description: Description, array_id: int, left: Callable[[int], None]
+    ) -> None:
         self.name, self.array_id = description.name, array_id
         self.unit = unit_of(root.dtype)
         self.nbytes, self.size = root.nbytes, root.size
         self.elements_of_row = root.nbytes // self.unit // len(root)
-        self._roots = [root]
+        self._shape, self._dtype = root.shape, root.dtype
+        self._namespace, self._lock_file = namespace, root._place and root._place[1]
+        self._left = left
+        self._mapped = [_Mapped(root, self._say)]
         self._address = address_of(root)
         self._own: int | None = None  # the file of a replica that is a copy
         self._kept = False  # all pages of the twin are this process's own
         descriptor = _open(namespace, root, description)
         try:
-            self.home = self._units(mapping.map_shared(descriptor, self.nbytes))
+            self._home_memory = mapping.map_shared(descriptor, self.nbytes)
+            self.home = self._units(self._home_memory)
             self._twin_memory = mapping.map_private(descriptor, self.nbytes)
             self._twin = self._units(self._twin_memory)
             if _is_writable(root):
@@ -80,20 +90,43 @@ class Replica:
 
     def add(self, root: Any) -> None:
         """Take over another mapping of the array in this process."""
-        if all(address_of(root) != address_of(known) for known in self._roots):
-            self._roots.append(root)
+        if all(address_of(root) != known.address for known in self._mapped if not known.is_left()):
+            self._mapped.append(_Mapped(root, self._say))
             self._copy()
+            self._mapped = [known for known in self._mapped if not known.is_left()]
+
+    def is_left(self) -> bool:
+        """Say whether this process has let go of the array, in all places where it had it."""
+        return all(known.is_left() for known in self._mapped)
+
+    def is_named(self) -> bool:
+        """Say whether its name still means this array, so that it may come back."""
+        found = shm.describe(shm.path_of(names.lock_name(self._namespace.name, self.name)))
+        return found is not None and (self._lock_file is None or found[1:3] == self._lock_file[1:3])
+
+    def close(self) -> None:
+        """Give back all its memory, when the array is left."""
+        self._mapped.clear()
+        mapping.unmap(self._home_memory)
+        mapping.unmap(self._twin_memory)
+        if self._own is not None:
+            mapping.unmap(self._copy_memory)
+            os.close(self._own)
+
+    def _say(self, _: object) -> None:
+        self._left(self.array_id)
 
     def _copy(self) -> None:
         """Let the replica be a file of its own, in all places where this process has the array."""
         if self._own is None:
             self._keep_twin(slice(None))
             self._own = shm.new_file(self.nbytes)
-            copy = self._units(mapping.map_shared(self._own, self.nbytes))
+            self._copy_memory = mapping.map_shared(self._own, self.nbytes)
+            copy = self._units(self._copy_memory)
             copy[...] = self._replica
             self._replica = copy
-        for root in self._roots:
-            mapping.shared_in_place(self._own, address_of(root), self.nbytes, writable=_is_writable(root))
+        for known in self._mapped:
+            mapping.shared_in_place(self._own, known.address, self.nbytes, writable=known.writable)
 
     def _units(self, memory: NDArray[np.uint8]) -> NDArray[Any]:
         return units(memory, self.unit)
@@ -147,9 +180,21 @@ class Replica:
 
     def peek(self) -> list[Any]:
         """Return the elements as this worker sees them: numbers, or what else they are as text."""
-        whole = np.asarray(self._roots[0])
+        whole = self._replica.reshape(-1).view(np.uint8).view(self._dtype).reshape(self._shape)
         shown: list[Any] = (whole if whole.dtype.kind in "biuf" else _as_text(whole)).tolist()
         return shown
+
+
+class _Mapped:
+    """A place where this process has the array mapped; its memory stays until this goes."""
+
+    def __init__(self, root: Any, left: Callable[[object], None]) -> None:
+        self.address, self.writable = address_of(root), _is_writable(root)
+        self._root = weakref.ref(root, left)
+        self._memory = root if root.base is None else root.base
+
+    def is_left(self) -> bool:
+        return self._root() is None
 
 
 def _as_text(array: NDArray[Any]) -> NDArray[Any]:

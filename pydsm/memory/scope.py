@@ -8,7 +8,7 @@ Zekauskas and Sawdon 1993), and only a fence, a named lock and an atomic operati
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
@@ -18,12 +18,13 @@ from pydsm.core.events import Hold
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["EVERYTHING", "Policy", "Scope", "scope_of_fence", "scope_of_holds", "spans_of"]
+__all__ = ["EVERYTHING", "NOTHING", "Policy", "Scope", "root_of_hold", "scope_of_fence", "scope_of_holds", "spans_of"]
 
 Policy = Literal["release", "entry"]
 Scope = Mapping[int, Spans | None] | None
 """Elements of arrays by id, None for all of one; None for everything."""
 EVERYTHING: Final = None
+NOTHING: Final[Scope] = {}
 
 
 def scope_of_holds(policy: Policy, holds: Sequence[Hold]) -> Scope:
@@ -43,11 +44,17 @@ def scope_of_fence(policy: Policy, array_id: int) -> Scope:
 
 def spans_of(hold: Hold) -> NDArray[np.intp]:
     """Return the elements of a hold's rows in the flattened whole array, as intervals."""
+    root = root_of_hold(hold)
+    spans: NDArray[np.intp] = hold.rows * (root.nbytes // unit_of(root.dtype) // max(1, len(root)))
+    return spans
+
+
+def root_of_hold(hold: Hold) -> Any:
+    """Return the whole array that a hold's rows are of."""
     root = hold.array
     while isinstance(root.base, type(root)):
         root = root.base
-    spans: NDArray[np.intp] = hold.rows * (root.nbytes // unit_of(root.dtype) // max(1, len(root)))
-    return spans
+    return root
 
 
 def _union(spans: list[NDArray[np.intp]]) -> Spans:

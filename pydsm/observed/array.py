@@ -51,7 +51,7 @@ class ObservedArray(GlobalArray):
         }
         saving = native.locked(self._to_save(), rows, **options) if undo else None
         region = native.locked(self, rows, **{**options, "undo": False})
-        hold = RegionHold(self, region, fence=fence, recover=recover)
+        hold = RegionHold(self, region, fence=fence, undo=undo, recover=recover)
         return ObservedRegion(region, (hold,), saving)
 
     def fence(self, rows: RowKey = None) -> None:

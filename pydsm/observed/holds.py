@@ -27,13 +27,13 @@ _ONLY: Final = np.zeros(1, np.intp)
 class RegionHold:
     """Rows of one array as a region has them; see `Hold`."""
 
-    __slots__ = ("array", "array_id", "fence", "key", "name", "recover", "region", "shared")
+    __slots__ = ("__weakref__", "array", "array_id", "fence", "key", "name", "recover", "region", "shared", "undo")
 
-    def __init__(self, array: GlobalArray, region: Region, *, fence: bool, recover: bool) -> None:
+    def __init__(self, array: GlobalArray, region: Region, *, fence: bool, undo: bool, recover: bool) -> None:
         table: LockTable = region.locks.policy
         self.array, self.region, self.key = array, region, region.key
         self.name, self.array_id = table.name, table.array_id
-        self.shared, self.fence, self.recover = region.shared, fence, recover
+        self.shared, self.fence, self.undo, self.recover = region.shared, fence, undo, recover
 
     @property
     def stripes(self) -> NDArray[Any]:
@@ -49,12 +49,12 @@ class RegionHold:
 class LockHold:
     """A named lock that is held; see `Hold`."""
 
-    __slots__ = ("array", "array_id", "fence", "key", "name", "recover", "rows", "shared", "stripes")
+    __slots__ = ("array", "array_id", "fence", "key", "name", "recover", "rows", "shared", "stripes", "undo")
 
     def __init__(self, table: LockTable, *, recover: bool = False) -> None:
         self.name, self.array_id = table.name, table.array_id
         self.array, self.key = None, None
-        self.shared, self.fence, self.recover = False, False, recover
+        self.shared, self.fence, self.undo, self.recover = False, False, False, recover
         self.rows, self.stripes = _NOTHING, _ONLY
 
 
