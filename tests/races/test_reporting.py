@@ -81,7 +81,7 @@ def test_a_report_says_where_when_and_under_which_locks(capfd: pytest.CaptureFix
             with worker["lock"], A.locked([0, 2], shared=True):
                 A[1] = 3
         else:
-            A[0:3] += 1
+            A[0:3] = 1
 
     with pydsm.Team(2, check="happens-before") as team:
         team.array("A", 4, int)
