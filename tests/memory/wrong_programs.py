@@ -15,27 +15,30 @@ from typing import Any
 import numpy as np
 
 import pydsm
+from pydsm.worker import current_worker
 
 
 class Turns:
-    """A counter that forked processes share, behind pydsm's back."""
+    """A counter that forked processes share, behind pydsm's back; each adds in a place of its own."""
 
     def __init__(self) -> None:
-        self._count = np.frombuffer(mmap.mmap(-1, mmap.PAGESIZE), np.int64)
+        self._counts = np.frombuffer(mmap.mmap(-1, mmap.PAGESIZE), np.int64)
 
     def reset(self) -> None:
-        self._count[0] = 0
+        self._counts[:] = 0
 
     def wait(self, number: int) -> None:
         """Wait until so many steps have been done."""
         end = time.monotonic() + 30
-        while self._count[0] < number:
+        while self._counts.sum() < number:
             os.sched_yield()
             assert time.monotonic() < end, f"step {number} never came"
 
     def step(self) -> None:
         """Say that one more has been done."""
-        self._count[0] += 1
+        worker = current_worker()
+        assert worker is not None
+        self._counts[worker.rank] += 1
 
 
 turns = Turns()
