@@ -60,7 +60,7 @@ class Instruments:
             if value is not None and value is not False
         }
         for part in self._parts.values():
-            part.check_with(self._parts)
+            part.meet(self._parts)
 
     def __bool__(self) -> bool:
         return bool(self._parts)
@@ -73,8 +73,8 @@ class Instruments:
 
     def seed(self) -> int:
         """Return the seed of a team that was given none: the same again where the schedule is."""
-        schedule = self._parts.get("schedule")
-        return int.from_bytes(os.urandom(7), "little") if schedule is None else schedule.seed()
+        seeds = [seed for part in self._parts.values() if (seed := part.seed()) is not None]
+        return seeds[0] if seeds else int.from_bytes(os.urandom(7), "little")
 
     def open(self, namespace: Namespace, size: int) -> None:
         """Make what they need, and give the namespace's arrays and locks their classes."""

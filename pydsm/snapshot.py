@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from pydsm.core.events import Instrument, Observer
+from pydsm.core.events import Instrument
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -72,17 +72,13 @@ class Snapshot(Instrument):
         self._team = ""
         self._runs = 0
 
-    def check_with(self, others: Mapping[str, Instrument]) -> None:
-        """See which memory the team has; all instruments are welcome."""
-        self._memory = getattr(others.get("memory"), "policy", self._memory)
+    def meet(self, all_of_them: Mapping[str, Instrument]) -> None:
+        """See which memory the team has."""
+        self._memory = getattr(all_of_them.get("memory"), "policy", self._memory)
 
     def open(self, namespace: Any, size: int) -> None:
         """Take the team's number."""
         self._team = f"{_number_of_process(self._folder)}-{next(_teams)}"
-
-    def observer(self, namespace: Any, rank: int, size: int) -> Observer:
-        """Return one that has nothing to look at."""
-        return Observer()
 
     def after_run(self, arrays: Sequence[Any], results: Sequence[Any] | None) -> None:
         """Write down arrays and results."""

@@ -162,8 +162,8 @@ class Instrument:
 
     array_class: type | None = None
 
-    def check_with(self, others: Mapping[str, Instrument]) -> None:
-        """Raise ValueError if it cannot be together with one of the others, by option (``"check"`` ...)."""
+    def meet(self, all_of_them: Mapping[str, Instrument]) -> None:
+        """Learn what else the team was asked for, by option (``"memory"``, ``"check"`` ...)."""
 
     def open(self, namespace: Any, size: int) -> None:
         """Make what is needed as long as the team lives; called once, in the parent."""
@@ -172,8 +172,8 @@ class Instrument:
         """Get ready for a run, in the parent, before any worker starts."""
 
     def observer(self, namespace: Any, rank: int, size: int) -> Observer:
-        """Return the observer of a worker, in the worker."""
-        raise NotImplementedError(f"{type(self).__name__} says who observes its workers")
+        """Return the observer of a worker, in the worker; one that follows nothing unless this is overridden."""
+        return Observer()
 
     def lost(self, rank: int) -> None:
         """Put right, in the parent, what a worker's death leaves; called while others may still run."""
@@ -184,9 +184,9 @@ class Instrument:
     def found(self) -> Any:
         """Return what came of the runs so far, in the parent."""
 
-    def seed(self) -> int:
-        """Return the seed of the workers' random numbers, of a team that was given none; asked of a schedule only."""
-        raise NotImplementedError(f"{type(self).__name__} is no schedule")
+    def seed(self) -> int | None:
+        """Return the seed of the workers' random numbers in a team that was given none; None: anything will do."""
+        return None
 
     def close(self) -> None:
         """Remove what `open` made; called once, in the parent."""
