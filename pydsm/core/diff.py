@@ -188,5 +188,5 @@ def read_positions(runs: int, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _differ(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.bool_]:
-    different: NDArray[np.bool_] = one != other
-    return different if different.ndim == 1 else different.any(axis=1)
+    different: NDArray[np.bool_] = np.not_equal(one, other)
+    return np.any(different, axis=1) if different.ndim == 2 else different

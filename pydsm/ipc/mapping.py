@@ -46,7 +46,8 @@ def shared_in_place(descriptor: int, address: int, nbytes: int, *, writable: boo
 
 def memory_at(address: int, nbytes: int) -> NDArray[np.uint8]:
     """Return bytes of this process's memory, which nothing keeps from being unmapped."""
-    return np.frombuffer((ctypes.c_char * nbytes).from_address(address), np.uint8)
+    memory = memoryview((ctypes.c_char * nbytes).from_address(address))
+    return np.frombuffer(memory, np.uint8)
 
 
 def own_pages(address: int, nbytes: int) -> NDArray[np.bool_] | None:

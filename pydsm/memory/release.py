@@ -24,8 +24,8 @@ published: what a killed worker had not is never seen by anybody.
 **Atomic operations** hold the log's lock, so they happen in its order.  Each first comes after
 whoever published its element last, or left it as it is, and publishes everything at its end.
 
-**Threads** of a worker share its replica and its clock.  One that publishes while the worker
-leaves a barrier waits until it has left.
+**Threads** of a worker share its replica and its clock.  One that synchronises while the worker
+leaves a barrier waits until it has left: others may have left already.
 
 **Limits.**  Only the team's workers have replicas: other processes, and threads of the parent
 while it waits, see the home as it was at the last barrier or join, and must not write
@@ -154,6 +154,7 @@ class ReplicaObserver(Observer):
     def acquired(self, holds: Sequence[Hold]) -> None:
         """See what came before, as far as the memory shows it."""
         with self._mutex:
+            self._keep_step()  # who had the rows before may have left the barrier already
             self._hear()
             for hold in holds:
                 self._heard.acquire(hold.array_id, hold.stripes, shared=hold.shared)
@@ -298,11 +299,19 @@ class ReplicaObserver(Observer):
     def _begin_writing(self) -> None:
         """Be the one who appends, to the epoch that this worker is in."""
         while True:
+            self._keep_step()
             self._log.__enter__()
             if self._log.epoch == self._epoch:
                 return
             self._log.__exit__(None, None, None)
-            # All are in a barrier, and this is another thread of this worker; or nobody leaves it.
+
+    def _keep_step(self) -> None:
+        """Wait until this worker is in the epoch that is not closed.
+
+        If it is not, all have met in a barrier, and this is another thread of this worker; or
+        the barrier broke then, and nobody leaves it.
+        """
+        while self._log.epoch != self._epoch:
             if self._meeting == threading.get_ident() or self._namespace.words.load(Team.BROKEN):
                 self._depart()
             else:

@@ -124,9 +124,17 @@ class Replica:
         apply_two_ways(self._replica, self._twin, diff)
 
     def peek(self) -> list[Any]:
-        """Return the elements as this worker sees them."""
-        whole: list[Any] = np.asarray(self._roots[0]).tolist()
-        return whole
+        """Return the elements as this worker sees them: numbers, or what else they are as text."""
+        whole = np.asarray(self._roots[0])
+        shown: list[Any] = (whole if whole.dtype.kind in "biuf" else _as_text(whole)).tolist()
+        return shown
+
+
+def _as_text(array: NDArray[Any]) -> NDArray[Any]:
+    text = np.empty(array.shape, object)
+    for index in np.ndindex(array.shape):
+        text[index] = str(array[index])
+    return text
 
 
 def _is_writable(root: Any) -> bool:

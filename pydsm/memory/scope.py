@@ -46,7 +46,8 @@ def spans_of(hold: Hold) -> NDArray[np.intp]:
     root = hold.array
     while isinstance(root.base, type(root)):
         root = root.base
-    return hold.rows * (root.size // max(1, len(root)))
+    spans: NDArray[np.intp] = hold.rows * (root.size // max(1, len(root)))
+    return spans
 
 
 def _union(spans: list[NDArray[np.intp]]) -> Spans:
