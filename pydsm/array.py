@@ -139,7 +139,7 @@ class GlobalArray(np.ndarray[Any, np.dtype[Any]]):
     @property
     def namespace(self) -> str:
         """The namespace the name is in: ``namespace/name`` attaches it from elsewhere."""
-        return self._table.namespace.name
+        return self._table.namespace.known_as
 
     @property
     def rows(self) -> int:

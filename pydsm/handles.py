@@ -311,7 +311,7 @@ def _handle_of(array: GlobalArray) -> Any:
     table, root = array._table, root_of(array)
     offset = address_of(array) - address_of(root)
     return _restore, (
-        (table.namespace.name, table.name, table.array_id),
+        (table.namespace.known_as, table.name, table.array_id),
         (offset, array.shape, array.strides, array.dtype),
         array.flags.writeable,
         _is_mapped_readonly(root),

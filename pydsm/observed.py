@@ -49,10 +49,11 @@ os.register_at_fork(after_in_child=lambda: observe(()))
 class RegionHold:
     """Rows of one array as a region has them; see `Hold`."""
 
-    __slots__ = ("array", "array_id", "fence", "key", "name", "recover", "region", "shared")
+    __slots__ = ("array", "array_id", "fence", "key", "name", "recover", "region", "shared", "table")
 
     def __init__(self, array: GlobalArray, region: Region, *, fence: bool, recover: bool) -> None:
         table: LockTable = region.locks.policy
+        self.table = table
         self.array, self.region, self.key = array, region, region.key
         self.name, self.array_id = table.name, table.array_id
         self.shared, self.fence, self.recover = region.shared, fence, recover
@@ -71,9 +72,10 @@ class RegionHold:
 class LockHold:
     """A named lock that is held; see `Hold`."""
 
-    __slots__ = ("array", "array_id", "fence", "key", "name", "recover", "rows", "shared", "stripes")
+    __slots__ = ("array", "array_id", "deadline", "fence", "key", "name", "recover", "rows", "shared", "stripes", "table")
 
-    def __init__(self, table: LockTable, *, recover: bool = False) -> None:
+    def __init__(self, table: LockTable, *, recover: bool = False, deadline: float | None = None) -> None:
+        self.table, self.deadline = table, deadline
         self.name, self.array_id = table.name, table.array_id
         self.array, self.key = None, None
         self.shared, self.fence, self.recover = False, False, recover
@@ -445,7 +447,7 @@ class ObservedLock(Lock):
         if not chain:
             super().acquire_until(deadline, recover)
             return
-        holds = (LockHold(self._table, recover=recover),)
+        holds = (LockHold(self._table, recover=recover, deadline=deadline),)
         for observer in chain:
             observer.acquiring(holds)
         try:

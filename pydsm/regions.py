@@ -62,7 +62,7 @@ def locked(
     [3.0, 3.0, 0.0, 0.0]
     """
     deadline_of(timeout)
-    parts = _parts(regions, fence=fence, recover=recover)
+    parts = _parts(regions, timeout, fence=fence, recover=recover)
     group = RegionGroup(parts, _in_order(parts), timeout, undo=undo)
     holds = [
         RegionHold(array, part, fence=fence, recover=recover)
@@ -73,16 +73,18 @@ def locked(
         return group
     if not undo:
         return ObservedRegion(group, holds)
-    outer = _parts(regions, fence=fence, recover=recover)
+    outer = _parts(regions, timeout, fence=fence, recover=recover)
     return ObservedRegion(RegionGroup(outer, _in_order(outer), timeout), holds, group)
 
 
-def _parts(regions: Iterable[tuple[GlobalArray, RowKey]], *, fence: bool, recover: bool) -> list[Region]:
+def _parts(
+    regions: Iterable[tuple[GlobalArray, RowKey]], timeout: float | None, *, fence: bool, recover: bool
+) -> list[Region]:
     parts = []
     for pair in regions:
         if not isinstance(pair, tuple) or len(pair) != 2 or not isinstance(pair[0], GlobalArray):
             raise TypeError(f"locked() takes pairs of a GlobalArray and its rows, not {pair!r}")
-        parts.append(native.locked(pair[0], pair[1], fence=fence, recover=recover))
+        parts.append(native.locked(pair[0], pair[1], timeout=timeout, fence=fence, recover=recover))
     return parts
 
 

@@ -28,7 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in _COMMANDS:
         if find_spec(f"pydsm.cli.{name}"):
             import_module(f"pydsm.cli.{name}").add(commands)
-    options = parser.parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given and given[0].endswith(".py"):  # mpiexec -n 5 python -m pydsm program.py
+        given.insert(0, "run")
+    options = parser.parse_args(given)
     if not hasattr(options, "command"):
         parser.print_help()
         return 0

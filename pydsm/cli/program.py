@@ -7,7 +7,7 @@ import os
 import runpy
 import sys
 
-__all__ = ["add_program", "has_program", "run_program"]
+__all__ = ["add_program", "has_program", "run_program", "run_ranks"]
 
 
 def add_program(parser: argparse.ArgumentParser) -> None:
@@ -29,3 +29,10 @@ def run_program(options: argparse.Namespace) -> None:
     sys.argv = [options.program, *options.args]
     sys.path.insert(0, os.path.dirname(os.path.abspath(options.program)))
     runpy.run_path(options.program, run_name="__main__")
+
+
+def run_ranks(options: argparse.Namespace) -> int:
+    """Run the program on all ranks of the MPI job that this process is one of; return the exit code."""
+    from pydsm.mpi.launch import main
+
+    return main(options.program, lambda: run_program(options))

@@ -6,8 +6,9 @@ import argparse
 import os
 from typing import Any
 
-from pydsm.cli.program import add_program, has_program, run_program
+from pydsm.cli.program import add_program, has_program, run_program, run_ranks
 from pydsm.instruments import MEMORIES
+from pydsm.mpi.launcher import is_launched
 
 __all__ = ["add"]
 
@@ -28,5 +29,7 @@ def _run(options: argparse.Namespace) -> int:
         os.environ["PYDSM_MEMORY"] = options.memory
     if not has_program(options):
         return 2
+    if is_launched():
+        return run_ranks(options)
     run_program(options)
     return 0
