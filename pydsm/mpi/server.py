@@ -93,6 +93,7 @@ class Server:
             "bye": self._bye,
             "report": lambda message: self.on_report(message),
         }
+        self._watch_workers()
 
     # -- the loop ------------------------------------------------------------------------
 
@@ -296,7 +297,6 @@ class Server:
         for place, rank in enumerate(ranks):
             task = ("task", team, run, first + place, served.crew, served.index, namespace.name, told, content)
             self.world.send(rank, WORKER, task, wait=False)
-        self._watch_ranks(ranks)
 
     def _done(self, team: int, run: int, worker: int, barriers: int, content: bytes) -> None:
         """Hear that a worker of this node has ended; when all have, tell the homes what they wrote."""
@@ -350,13 +350,11 @@ class Server:
 
     # -- who is alive ------------------------------------------------------------------------------
 
-    def _watch_ranks(self, ranks: Sequence[int]) -> None:
-        for rank in ranks:
-            if rank not in self._watched.values():
-                with contextlib.suppress(OSError):
-                    descriptor = os.pidfd_open(self._pids[rank])
-                    self._watched[descriptor] = rank
-                    self._poll.register(descriptor, select.POLLIN)
+    def _watch_workers(self) -> None:
+        for rank in next(ranks for ranks in self.nodes.ranks if ranks[0] == self.world.rank)[1:]:
+            descriptor = os.pidfd_open(self._pids[rank])
+            self._watched[descriptor] = rank
+            self._poll.register(descriptor, select.POLLIN)
 
     def _watch(self, now: float) -> None:
         """Look who has died, and tell rank 0 that this node lives."""
