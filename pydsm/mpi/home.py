@@ -42,6 +42,7 @@ class Home:
         self.applied = [0] * node.crew.nodes
         self.locks: dict[int, StripeLocks] = {}
         self.queue = LockQueue(self.locks.__getitem__)
+        self.on_leftovers: Callable[[list[str]], None] = lambda sentences: None
         self._early: list[Request] = []
         self._watched: list[Request] = []
         self._elements: dict[tuple[tuple[int, int], int], Any] = {}
@@ -60,6 +61,7 @@ class Home:
             "meet": self._meet,
             "gather": self._gather,
             "share": self._share,
+            "left": self._leave,
             "make": make,
             "drop": drop,
         }
@@ -245,10 +247,15 @@ class Home:
         else:
             self._break_meetings()
 
-    def leave(self, worker: int, barriers: int) -> None:
-        """Know that a worker has returned, after so many barriers."""
+    def _leave(self, request: Request) -> None:
+        """Know that a worker has returned, after so many barriers; take back what it holds still."""
+        worker, barriers = request.body
         self._left[worker] = barriers
         self._break_meetings()
+        held = self.queue.give_all(self.node.crew.rank_of(worker))
+        if held:
+            rows = [self.locks[array_id].policy.full_name(stripe) for array_id, stripe in held]
+            self.on_leftovers([f"rank {worker} ended holding {each}" for each in rows])
 
     def _break_meetings(self) -> None:
         """Tell those who wait for a worker that has returned."""

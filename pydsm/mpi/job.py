@@ -247,7 +247,7 @@ class _Run:
         elif message[1] == self._team:
             {"done": self._done, "ended": self._ended, "leftovers": self._keep_leftovers}[kind](*message[2:])
 
-    def _done(self, run: int, worker: int, barriers: int, content: bytes) -> None:
+    def _done(self, run: int, worker: int, left: tuple[int, list[int]], content: bytes) -> None:
         if run != self._number:
             return
         report: Report = pickle.loads(content)
@@ -255,7 +255,7 @@ class _Run:
         was_stopped = report.error is not None and report.result == STOPPED
         outcome = Outcome(worker, 0, report, was_stopped)
         self._outcomes.append(outcome)
-        self._tell_all("left", worker, barriers)
+        self._tell_all("left", worker, *left)
         if report.error is not None and self._halt_at is None and self._abort_at is None:
             self._on_failure()
             self._tell_all("fail")

@@ -239,6 +239,7 @@ class Server:
             Node.make(served.namespace, served.crew)
             served.node = Node(served.namespace, served.crew, served.index)
             served.home = Home(self.world, served.node, self._make_for(team), self._drop_for(team))
+            served.home.on_leftovers = lambda sentences: self._report(("leftovers", team, sentences))
 
     def _open(self, team: int, name: str, crew: Crew, index: int, mode: int) -> None:
         namespace = Namespace.create(f"{name}-n{index}", size=crew.counts[index], mode=mode)
@@ -298,11 +299,11 @@ class Server:
             task = ("task", team, run, first + place, served.crew, served.index, namespace.name, told, content)
             self.world.send(rank, WORKER, task, wait=False)
 
-    def _done(self, team: int, run: int, worker: int, barriers: int, content: bytes) -> None:
+    def _done(self, team: int, run: int, worker: int, left: tuple[int, list[int]], content: bytes) -> None:
         """Hear that a worker of this node has ended; when all have, tell the homes what they wrote."""
         served = self.teams[team]
         served.running.discard(worker)
-        self._report(("done", team, run, worker, barriers, content))
+        self._report(("done", team, run, worker, left, content))
         if not served.running:
             told = []
             if served.node is not None:
@@ -325,16 +326,12 @@ class Server:
         else:
             self.world.send(0, SERVER, ("report", message), wait=False)
 
-    def _left(self, team: int, worker: int, barriers: int) -> None:
+    def _left(self, team: int, worker: int, barriers: int, told: list[int]) -> None:
+        """Hear that a worker has ended: when all that it has told is here, what it holds still is taken back."""
         served = self.teams[team]
         if served.home is not None:
-            served.home.leave(worker, barriers)
-            crew = served.crew
-            rank = crew.rank_of(worker)
-            held = served.home.queue.give_all(rank)
-            if held:
-                names_of = [served.home.locks[array_id].policy.full_name(stripe) for array_id, stripe in held]
-                self._report(("leftovers", team, [f"rank {worker} ended holding {name}" for name in names_of]))
+            needs = {served.crew.node_of(worker): told[served.index]} if told else {}
+            served.home.take(Request("left", team, 0, 0, needs, (0, SERVER), 0, (worker, barriers)))
 
     def _fail(self, team: int) -> None:
         Barrier(self.teams[team].namespace).fail()

@@ -108,15 +108,16 @@ class WorkerRank:
         except Exception as error:  # the task cannot be unpickled, most likely
             report = Report.of_exception(error)
         self._client = None
-        self._send(team, run, worker, barriers, report)
+        node = self._nodes.get(team)
+        self._send(team, run, worker, (barriers, [] if node is None else node.sent.tolist()), report)
 
-    def _send(self, team: int, run: int, worker: int, barriers: int, report: Report) -> None:
+    def _send(self, team: int, run: int, worker: int, left: tuple[int, list[int]], report: Report) -> None:
         try:
             content = cloudpickle.dumps(report, pickle.HIGHEST_PROTOCOL)
         except Exception as error:
             unsent = TypeError(f"the result of the worker's function does not pickle: {error}")
             content = cloudpickle.dumps(Report.of_exception(unsent), pickle.HIGHEST_PROTOCOL)
-        self.world.send(self.server, SERVER, ("done", team, run, worker, barriers, content))
+        self.world.send(self.server, SERVER, ("done", team, run, worker, left, content))
 
     def _attend(
         self, team: int, worker: int, crew: Crew, index: int, local: str, told: list[int], content: bytes
