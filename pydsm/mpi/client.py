@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from pydsm.mpi.messages import Answer, Request
-from pydsm.mpi.node import Node
+from pydsm.core.diff import Spans
+from pydsm.mpi.node import Node, Post
+from pydsm.mpi.replica import Part, Replica
 from pydsm.mpi.world import SERVER, Patience, World
 
 __all__ = ["Client"]
@@ -38,7 +40,6 @@ class Client:
         self._guard = threading.Lock()
         self._answers: dict[int, Answer] = {}
         self._unwanted: set[int] = set()
-        self.on_unwanted: Callable[[int], None] = lambda ticket: None
 
     def deliver(self, answer: Answer) -> None:
         """Take an answer that has come."""
@@ -48,8 +49,20 @@ class Client:
             self._answers[answer.ticket] = answer
 
     def tell(self, home: int, kind: str, number: int, *body: Any) -> None:
-        """Send a home a numbered message."""
-        self._send(home, Request(kind, self.team, self.node.index, number, {}, self._asker, 0, body))
+        """Send a home a numbered message, without waiting until it is out of this rank's hands."""
+        request = Request(kind, self.team, self.node.index, number, {}, self._asker, 0, body)
+        self.world.send(self.node.crew.servers[home], SERVER, request, wait=False)
+
+    def publish(self, wanted: Iterable[tuple[Replica, Spans | None]], post: Post | None = None, always: Iterable[int] = ()) -> None:
+        """Make known what was written here; see `Node.publish`.
+
+        Nobody waits for a message to go while it has the node's lock, which the node's server needs, too.
+        """
+        self.node.publish(wanted, post or self._push, always)
+        self.world.settle()
+
+    def _push(self, home: int, number: int, parts: list[Part]) -> None:
+        self.tell(home, "push", number, parts)
 
     def ask(self, home: int, kind: str, *body: Any, needs: Mapping[int, int] | None = None) -> int:
         """Send a home a request; return its ticket.

@@ -68,13 +68,9 @@ class Engine(Observer):
 
     # -- out and in ---------------------------------------------------------------------
 
-    def push(self, home: int, number: int, parts: list[Part]) -> None:
-        """Tell a home what was written."""
-        self.client.tell(home, "push", number, parts)
-
     def release_all(self, but: int | None = None) -> None:
         """Complete all my writes at their homes; those at home `but` may still be on their way."""
-        self.node.publish(self.node.everything(), self.push)
+        self.client.publish(self.node.everything())
         self.client.flush([home for home in self.node.others if home != but])
 
     def acquire_all(self, but: int | None = None) -> None:
@@ -98,7 +94,7 @@ class Engine(Observer):
         self._fence(self.node.replicas[array_id])
 
     def _fence(self, replica: Replica) -> None:
-        self.node.publish([(replica, None)], self.push)
+        self.client.publish([(replica, None)])
         homes = [home for home in self.node.others if replica.homes.of_node(home)]
         asked = [(home, self.client.ask(home, "pull", self.node.known(home, [replica]))) for home in homes]
         for home, ticket in asked:
@@ -203,7 +199,7 @@ class Engine(Observer):
         def post(home: int, number: int, parts: list[Part]) -> None:
             self.client.tell(home, "release", number, parts, rank, given.get(home, []))
 
-        self.node.publish(wanted, post, always=list(given))
+        self.client.publish(wanted, post, always=list(given))
 
     def _is_away(self, group: _Group) -> bool:
         return group.home != self.node.index
@@ -234,7 +230,7 @@ class Engine(Observer):
         self.release_all(but=home)
         if home == self.node.index:
             result = here()
-            self.node.publish([(replica, where[-1])], self.push)
+            self.client.publish([(replica, where[-1])])
         else:
             ticket = self.client.ask(home, "atomic", op, where, values, self.node.known(home))
             answer = self.client.answer(home, ticket)
@@ -262,7 +258,7 @@ class Engine(Observer):
             stripes = replica.homes.stripes
             mine = range(stripes * self.local // count, stripes * (self.local + 1) // count)
             wanted.append((replica, replica.spans_of_stripes(mine)))
-        self.node.publish(wanted, self.push)
+        self.client.publish(wanted)
 
     def meet(self) -> None:
         """As the first worker of the node: wait until all nodes have told everything, and bring it in."""

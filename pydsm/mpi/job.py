@@ -193,7 +193,7 @@ class _Run:
         node = self._client.node if self._client is not None else None
         if node is not None and self._client is not None:
             node.know_all()
-            node.publish(node.everything(), lambda home, number, parts: self._push(home, number, parts))
+            self._client.publish(node.everything())
             told = node.sent.tolist()
         message = ("run", self._team, self._number, told, content)
         for server in self._crew.servers[1:]:
@@ -201,10 +201,6 @@ class _Run:
         self._server._run(*message[1:])
         if not self._crew.counts[0]:
             self._told[0] = told
-
-    def _push(self, home: int, number: int, parts: list[Any]) -> None:
-        assert self._client is not None
-        self._client.tell(home, "push", number, parts)
 
     def _wait(self, *, patiently: bool = True) -> None:
         server = self._server

@@ -112,13 +112,14 @@ class World:
             if request.Test():
                 return
             self._pending.append((request, content))
-        patience = Patience(0.001)
-        while wait and self._is_pending(request):
-            patience.wait()
+        if wait:
+            self.settle()
 
-    def _is_pending(self, request: Any) -> bool:
-        self.flush()
-        return any(request is known for known, _ in self._pending)
+    def settle(self) -> None:
+        """Wait until all that was sent is out of this rank's hands."""
+        patience = Patience(0.001)
+        while not self.flush():
+            patience.wait()
 
     def flush(self) -> bool:
         """Push on with what is being sent; say whether all of it is gone."""
@@ -146,8 +147,7 @@ class World:
     def finish(self) -> None:
         """Leave MPI in order: all ranks come here."""
         patience = Patience(0.01)
-        while not self.flush():
-            patience.wait()
+        self.settle()
         request = self._comm.Ibarrier()
         while not request.Test():
             patience.wait()
