@@ -54,10 +54,15 @@ class MpiJob:
         """Return so many workers, the first of the job; all unless given."""
         return MpiCrew(self, self.nodes.crew(size))
 
+    def abort(self, code: int) -> None:
+        """End all ranks at once: why was said."""
+        self.server.reaper.tell("quiet")
+        self.world.abort(code)
+
     def end(self, code: int) -> None:
         """Let all ranks leave; at once if one of them has died."""
         if self.dead is not None:
-            self.world.abort(code or 1)
+            self.abort(code or 1)
         for ranks in reversed(self.nodes.ranks):
             if ranks[0]:
                 self.world.send(ranks[0], SERVER, ("bye",))
@@ -230,7 +235,7 @@ class _Run:
 
     def _abort(self, why: str) -> None:
         print(f"pydsm: {why}: the job ends", file=sys.stderr, flush=True)
-        self._job.world.abort(1)
+        self._job.abort(1)
 
     # -- what is heard ------------------------------------------------------------------------------
 

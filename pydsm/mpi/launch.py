@@ -6,12 +6,18 @@ Rank 0 runs the program; the first rank of every other node serves it, the rest 
 from __future__ import annotations
 
 import os
+import platform
+import signal
 import sys
 import traceback
 from collections.abc import Callable
 
 from pydsm.crew import enter_job
+from pydsm.mpi.guard import Reaper, dismiss_watch, watch_server
+from pydsm.mpi.job import MpiJob
 from pydsm.mpi.nodes import Nodes
+from pydsm.mpi.server import Server
+from pydsm.mpi.work import WorkerRank
 from pydsm.mpi.world import WORKER, World
 
 __all__ = ["main"]
@@ -33,35 +39,38 @@ def main(program: str, run: Callable[[], None]) -> int:
     nodes = Nodes.read(pretended, world.size) if pretended else Nodes.of(world.by_memory())
     pids = world.gather(os.getpid())
     code = 0
-    if world.rank == 0:
-        code = _lead(world, nodes, pids, run)
-    elif nodes.is_server(world.rank):
-        _serve(world, nodes, pids)
+    if nodes.is_server(world.rank):
+        server = Server(world, nodes, pids, _reaper(world, nodes, pids))
+        if world.rank == 0:
+            code = _lead(world, nodes, server, run)
+        else:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for rank 0
+            server.serve(lambda: server.over)
+        server.reaper.dismiss()
+        for rank in server.workers:
+            world.send(rank, WORKER, ("bye",))
     else:
-        from pydsm.mpi.work import WorkerRank
-
+        watch_server(pids[nodes.server_of(world.rank)])
         WorkerRank(world, nodes.server_of(world.rank)).serve()
+        dismiss_watch()
     world.finish()
     return code
 
 
-def _serve(world: World, nodes: Nodes, pids: list[int]) -> None:
-    import signal
+def _reaper(world: World, nodes: Nodes, pids: list[int]) -> Reaper:
+    """Start who is left when all ranks of this node are dead."""
+    mine = next(ranks for ranks in nodes.ranks if ranks[0] == world.rank)
+    where = platform.node()
+    workers = [rank for ranks in nodes.ranks for rank in ranks[1:]]
+    labels = {pids[rank]: f"worker {workers.index(rank)} (rank {rank} of MPI, pid {pids[rank]} on {where})" for rank in mine[1:]}
+    what = "the program" if world.rank == 0 else "the server"
+    labels[pids[world.rank]] = f"{what} (rank {world.rank} of MPI, pid {pids[world.rank]} on {where})"
+    return Reaper(labels)
 
-    from pydsm.mpi.server import Server
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for rank 0
-    server = Server(world, nodes, pids)
-    server.serve(lambda: server.over)
-    _dismiss(world, nodes)
-
-
-def _lead(world: World, nodes: Nodes, pids: list[int], run: Callable[[], None]) -> int:
+def _lead(world: World, nodes: Nodes, server: Server, run: Callable[[], None]) -> int:
     """Run the program; return its exit code."""
-    from pydsm.mpi.job import MpiJob
-    from pydsm.mpi.server import Server
-
-    job = MpiJob(world, nodes, Server(world, nodes, pids))
+    job = MpiJob(world, nodes, server)
     if nodes.available:  # else the program runs as without MPI, alone
         enter_job(job)
     code = 0
@@ -78,15 +87,6 @@ def _lead(world: World, nodes: Nodes, pids: list[int], run: Callable[[], None]) 
     sys.stderr.flush()
     enter_job(None)
     job.end(code)
-    _dismiss(world, nodes)
     return code
-
-
-def _dismiss(world: World, nodes: Nodes) -> None:
-    """Let the workers of this server's node leave."""
-    for ranks in nodes.ranks:
-        if ranks[0] == world.rank:
-            for rank in ranks[1:]:
-                world.send(rank, WORKER, ("bye",))
 
 

@@ -19,6 +19,7 @@ from pydsm.core import names
 from pydsm.core.layout import Description, Slot, Team
 from pydsm.errors import NameExistsError, NoRoomError
 from pydsm.ipc import shm
+from pydsm.mpi.guard import Reaper
 from pydsm.mpi.home import Home
 from pydsm.mpi.messages import Answer, Request
 from pydsm.mpi.node import Node
@@ -61,10 +62,13 @@ class Server:
     nodes : Nodes
     pids : sequence of int
         The process of each rank.
+    reaper : Reaper
+        Who takes the names back if all ranks of the node are killed.
     """
 
-    def __init__(self, world: World, nodes: Nodes, pids: Sequence[int]) -> None:
-        self.world, self.nodes, self._pids = world, nodes, pids
+    def __init__(self, world: World, nodes: Nodes, pids: Sequence[int], reaper: Reaper) -> None:
+        self.world, self.nodes, self._pids, self.reaper = world, nodes, pids, reaper
+        self.workers = next(ranks for ranks in nodes.ranks if ranks[0] == world.rank)[1:]
         self.teams: dict[int, Served] = {}
         self.over = False
         self.on_report: Callable[[tuple[Any, ...]], None] = lambda message: None
@@ -235,6 +239,7 @@ class Server:
     def add(self, team: int, served: Served) -> None:
         """Serve a team."""
         self.teams[team] = served
+        self.reaper.tell(f"names {served.namespace.name}")
         if served.crew.nodes > 1:
             Node.make(served.namespace, served.crew)
             served.node = Node(served.namespace, served.crew, served.index)
@@ -273,6 +278,7 @@ class Server:
             for worker in served.crew.workers[served.index]:
                 self.world.send(worker, WORKER, ("close", team), wait=False)
             served.namespace.close()
+            self.reaper.tell(f"forget {served.namespace.name}")
 
     def _bye(self) -> None:
         for team in list(self.teams):
@@ -348,7 +354,7 @@ class Server:
     # -- who is alive ------------------------------------------------------------------------------
 
     def _watch_workers(self) -> None:
-        for rank in next(ranks for ranks in self.nodes.ranks if ranks[0] == self.world.rank)[1:]:
+        for rank in self.workers:
             descriptor = os.pidfd_open(self._pids[rank])
             self._watched[descriptor] = rank
             self._poll.register(descriptor, select.POLLIN)
