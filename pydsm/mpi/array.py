@@ -93,9 +93,9 @@ class MpiArray(ObservedArray):
         positions, given = _updates(self, rows, values, op)
         replica = working.node.by_name[self._table.name]
         homes = np.searchsorted(replica.homes.bounds, positions // replica.unit, side="right") - 1
-        flat = root_of(self).view()
-        flat.flags.writeable = True
-        flat = flat.reshape(-1)
+        whole = root_of(self).view()
+        whole.flags.writeable = True
+        flat: Any = whole.reshape(-1)
         for home in np.unique(homes).tolist():
             chosen = homes == home
             mine = positions[chosen], given[chosen]
@@ -181,5 +181,3 @@ def _spans(positions: NDArray[Any]) -> list[tuple[int, int]]:
         return []
     breaks = np.flatnonzero(np.diff(ordered) > 64) + 1
     return [(int(run[0]), int(run[-1]) + 1) for run in np.split(ordered, breaks)]
-
-

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from pydsm.mpi.messages import Answer, Request
 from pydsm.core.diff import Spans
+from pydsm.mpi.messages import Answer, Request
 from pydsm.mpi.node import Node, Post
 from pydsm.mpi.replica import Part, Replica
 from pydsm.mpi.world import SERVER, Patience, World
@@ -53,7 +53,9 @@ class Client:
         request = Request(kind, self.team, self.node.index, number, {}, self._asker, 0, body)
         self.world.send(self.node.crew.servers[home], SERVER, request, wait=False)
 
-    def publish(self, wanted: Iterable[tuple[Replica, Spans | None]], post: Post | None = None, always: Iterable[int] = ()) -> None:
+    def publish(
+        self, wanted: Iterable[tuple[Replica, Spans | None]], post: Post | None = None, always: Iterable[int] = ()
+    ) -> None:
         """Make known what was written here; see `Node.publish`.
 
         Nobody waits for a message to go while it has the node's lock, which the node's server needs, too.

@@ -34,7 +34,6 @@ import numpy as np
 from pydsm.core.events import Hold, Observer
 from pydsm.errors import LockTimeoutError
 from pydsm.mpi.client import Client
-from pydsm.mpi.node import Node
 from pydsm.mpi.replica import Part, Replica
 from pydsm.sync.locktable import LockTable, deadline_of
 
@@ -112,7 +111,7 @@ class Engine(Observer):
         entered = len(inner)
         had = []
         try:
-            for place, group in enumerate(groups[: last + 1]):
+            for group in groups[: last + 1]:
                 if self._is_away(group):
                     self._ask(group, deadline)
                     had.append(group)
@@ -224,7 +223,13 @@ class Engine(Observer):
     # -- elements ---------------------------------------------------------------------------
 
     def operate(
-        self, replica: Replica, home: int, where: tuple[Any, ...], op: str, values: tuple[Any, ...], here: Callable[[], Any]
+        self,
+        replica: Replica,
+        home: int,
+        where: tuple[Any, ...],
+        op: str,
+        values: tuple[Any, ...],
+        here: Callable[[], Any],
     ) -> Any:
         """Do an atomic operation at its home, with all my writes before it and everybody's behind it."""
         self.release_all(but=home)

@@ -11,7 +11,6 @@ import pickle
 from collections.abc import Callable
 from typing import Any
 
-
 from pydsm import native
 from pydsm.accumulate import accumulate
 from pydsm.errors import BrokenBarrierError, WaitTimeoutError
@@ -169,7 +168,9 @@ class Home:
                 self._elements.pop((watched.asker, watched.ticket), None)
                 self.answer(watched, (False, None, []))
                 return
-        wanted = next((w for w in self.queue._waiting if (w.request.asker, w.request.ticket) == (request.asker, ticket)), None)
+        wanted = next(
+            (w for w in self.queue._waiting if (w.request.asker, w.request.ticket) == (request.asker, ticket)), None
+        )
         if wanted is not None:
             self._give_up(wanted)
 

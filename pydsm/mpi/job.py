@@ -118,7 +118,9 @@ class MpiCrew:
         self._server.ask_all(self._number, "remove", (name,), done.append)
         self._server.serve(lambda: bool(done))
         if not any(found is True for found in done[0]):
-            raise UnknownNameError(f"there is no array {name!r} in namespace {self._namespace and self._namespace.name!r}")
+            raise UnknownNameError(
+                f"there is no array {name!r} in namespace {self._namespace and self._namespace.name!r}"
+            )
 
     def close(self) -> None:
         """Let all nodes leave the namespace."""
@@ -231,10 +233,13 @@ class _Run:
             self._abort(f"rank {late} of the team did not stop within {_GRACE_SECONDS:g} s")
         for index, server in enumerate(self._crew.servers[1:], 1):
             if now - self._heard[server] > _SILENCE_SECONDS and index not in self._told:
-                self._abort(f"node {index} (served by rank {server} of MPI) has said nothing for {_SILENCE_SECONDS:g} s")
+                self._abort(
+                    f"node {index} (served by rank {server} of MPI) has said nothing for {_SILENCE_SECONDS:g} s"
+                )
 
     def _abort(self, why: str) -> None:
-        print(f"pydsm: {why}: the job ends", file=sys.stderr, flush=True)
+        sys.stderr.write(f"pydsm: {why}: the job ends\n")
+        sys.stderr.flush()
         self._job.abort(1)
 
     # -- what is heard ------------------------------------------------------------------------------
@@ -242,11 +247,16 @@ class _Run:
     def _hear(self, message: tuple[Any, ...]) -> None:
         kind = message[0]
         if kind == "beat":
-            self._heard = dict.fromkeys(self._heard, time.monotonic())
+            self._heard[message[1]] = time.monotonic()
         elif kind == "died":
             self._lose(message[1], message[2])
         elif message[1] == self._team:
-            {"done": self._done, "ended": self._ended, "leftovers": self._keep_leftovers}[kind](*message[2:])
+            hear: dict[str, Callable[..., None]] = {
+                "done": self._done,
+                "ended": self._ended,
+                "leftovers": self._keep_leftovers,
+            }
+            hear[kind](*message[2:])
 
     def _done(self, run: int, worker: int, left: tuple[int, list[int]], content: bytes) -> None:
         if run != self._number:
@@ -289,7 +299,8 @@ class _Run:
         ranks = [each for workers in self._crew.workers for each in workers]
         who = f"worker {ranks.index(rank)}" if rank in ranks else "a server"
         self._job.dead = f"{who} (rank {rank} of MPI, pid {pid}) died before it returned"
-        print(f"pydsm: {self._job.dead}: the job ends", file=sys.stderr, flush=True)
+        sys.stderr.write(f"pydsm: {self._job.dead}: the job ends\n")
+        sys.stderr.flush()
 
     # -- the end ---------------------------------------------------------------------------------------
 
@@ -305,4 +316,6 @@ class _Run:
         )
         others = client.node.others
         client.node.know_all()
-        client.pull(others, {j: {node: told[j] for node, told in self._told.items() if told and node != j} for j in others})
+        client.pull(
+            others, {j: {node: told[j] for node, told in self._told.items() if told and node != j} for j in others}
+        )

@@ -62,7 +62,10 @@ def _reaper(world: World, nodes: Nodes, pids: list[int]) -> Reaper:
     mine = next(ranks for ranks in nodes.ranks if ranks[0] == world.rank)
     where = platform.node()
     workers = [rank for ranks in nodes.ranks for rank in ranks[1:]]
-    labels = {pids[rank]: f"worker {workers.index(rank)} (rank {rank} of MPI, pid {pids[rank]} on {where})" for rank in mine[1:]}
+    labels = {
+        pids[rank]: f"worker {workers.index(rank)} (rank {rank} of MPI, pid {pids[rank]} on {where})"
+        for rank in mine[1:]
+    }
     what = "the program" if world.rank == 0 else "the server"
     labels[pids[world.rank]] = f"{what} (rank {world.rank} of MPI, pid {pids[world.rank]} on {where})"
     return Reaper(labels)
@@ -79,7 +82,7 @@ def _lead(world: World, nodes: Nodes, server: Server, run: Callable[[], None]) -
     except SystemExit as request:
         code = request.code if isinstance(request.code, int) else int(request.code is not None)
         if isinstance(request.code, str):
-            print(request.code, file=sys.stderr)
+            sys.stderr.write(f"{request.code}\n")
     except BaseException:
         traceback.print_exc()
         code = 1
@@ -88,5 +91,3 @@ def _lead(world: World, nodes: Nodes, server: Server, run: Callable[[], None]) -
     enter_job(None)
     job.end(code)
     return code
-
-

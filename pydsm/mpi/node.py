@@ -59,9 +59,7 @@ class Node:
     @staticmethod
     def make(namespace: Namespace, crew: Crew) -> None:
         """Make what the processes of a node share; its server does."""
-        segment.create(
-            names.observe_name(namespace.name, "mpi"), (2 * crew.nodes + 1,), _WORD, **namespace.permissions
-        )
+        segment.create(names.observe_name(namespace.name, "mpi"), (2 * crew.nodes + 1,), _WORD, **namespace.permissions)
         create_lock(namespace, MERGING)
 
     @property
@@ -117,9 +115,7 @@ class Node:
 
     # -- out ----------------------------------------------------------------------------
 
-    def publish(
-        self, wanted: Iterable[tuple[Replica, Spans | None]], post: Post, always: Iterable[int] = ()
-    ) -> None:
+    def publish(self, wanted: Iterable[tuple[Replica, Spans | None]], post: Post, always: Iterable[int] = ()) -> None:
         """Make known what was written here: to the homes by message, at home by new versions.
 
         Parameters

@@ -129,7 +129,8 @@ class Nodes:
                 f"a team of {wanted} workers is asked for, and this MPI job has {self.available}: of its {total} ranks "
                 f"one on each of {len(self.ranks)} nodes serves"
             )
-        servers, workers = [], []
+        servers: list[int] = []
+        workers: list[tuple[int, ...]] = []
         for ranks in self.ranks:
             if wanted or not servers:
                 servers.append(ranks[0])

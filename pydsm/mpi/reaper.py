@@ -59,7 +59,8 @@ def reap(labels: dict[int, str]) -> None:
         if dead and not in_order and not named:
             named = True
             if b"quiet" not in said:
-                print(f"pydsm: {' and '.join(dead)} died: the job ends", file=sys.stderr, flush=True)
+                sys.stderr.write(f"pydsm: {' and '.join(dead)} died: the job ends\n")
+                sys.stderr.flush()
             _be_quiet()
     if not in_order:
         _sweep(files)

@@ -30,7 +30,7 @@ from pydsm.sync import datasegment, locksegment
 from pydsm.sync.barrier import Barrier
 from pydsm.sync.namespace import Namespace
 
-__all__ = ["Server", "Served"]
+__all__ = ["Served", "Server"]
 
 _BEAT_SECONDS: Final = 1.0
 _WATCH_SECONDS: Final = 0.02
@@ -178,7 +178,11 @@ class Server:
         """On node 0: make an array or a lock on all nodes, or on none."""
         served = self.teams[team]
         if shm.exists(names.lock_name(served.namespace.name, description.name)):
-            then(NameExistsError(f"name {description.name!r} is taken already in namespace {served.namespace.known_as!r}"))
+            then(
+                NameExistsError(
+                    f"name {description.name!r} is taken already in namespace {served.namespace.known_as!r}"
+                )
+            )
             return
         number = served.namespace.words.load(Team.NEXT_ID)
         size = _nbytes(description)
@@ -368,7 +372,7 @@ class Server:
             self._report(("died", rank, self._pids[rank]))
         if self.world.rank and now >= self._next_beat and any(served.running for served in self.teams.values()):
             self._next_beat = now + _BEAT_SECONDS
-            self._report(("beat",))
+            self._report(("beat", self.world.rank))
 
 
 def _nbytes(description: Description) -> int:

@@ -244,5 +244,3 @@ def _failed(error: BaseException, barrier: Barrier) -> Report:
 
 def _stopped(error: Stopped) -> Report:
     return Report(STOPPED, "the run was stopped", "", None, True)
-
-

@@ -108,7 +108,7 @@ class MpiWorker(Worker):
         return operand.combine([np.frombuffer(content, dtype) for _, content in given])
 
     def share(self, n: int, chunk: Chunk = "guided") -> Iterator[range]:
-        """Yield ranges of ``range(n)``, one after the other, whenever this worker is free for more; see `Worker.share`."""
+        """Yield ranges of ``range(n)``, one after the other, when this worker is free; see `Worker.share`."""
         length, size = check_length(n), check_chunk(chunk)
         self._shared += 1
         return self._pieces(self._shared, length, size)

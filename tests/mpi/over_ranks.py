@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 import pydsm
-from tests.memory.contract import *  # noqa: F403
 from pydsm.native import held
 from tests.conftest import our_names
+from tests.memory.contract import *  # noqa: F403
 from tests.memory.contract import NewTeam
 
 
