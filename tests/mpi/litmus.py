@@ -13,7 +13,7 @@ import pydsm
 from pydsm.native import held
 from tests.conftest import our_names
 
-TURNS = 60
+TURNS = 42
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +53,7 @@ def test_a_sibling_that_writes_while_others_merge_loses_nothing(team: pydsm.Team
     def program(worker: pydsm.Worker) -> int:
         A, lost = worker["A"], 0
         mine = A[worker.rank :: worker.size]
-        for turn in range(1, 20 * TURNS):
+        for turn in range(1, 15 * TURNS):
             lost += int((mine != turn - 1).any())
             mine += 1
             if turn % 7 == worker.rank % 7:
@@ -65,7 +65,7 @@ def test_a_sibling_that_writes_while_others_merge_loses_nothing(team: pydsm.Team
 
     A = team.array("A", 64 * team.size, np.int64)
     assert team.run(program) == [0] * team.size
-    assert (A == 20 * TURNS - 1).all()
+    assert (A == 15 * TURNS - 1).all()
 
 
 def test_writers_of_one_row_count_exactly(team: pydsm.Team) -> None:
