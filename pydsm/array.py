@@ -15,6 +15,7 @@ import numpy as np
 
 from pydsm import native
 from pydsm.accumulate import accumulate
+from pydsm.blocks import distribution, get, halo, local, put
 from pydsm.core.place import place_of
 from pydsm.core.region import RowKey, intervals_of, move
 from pydsm.core.stripes import stripes_of
@@ -128,6 +129,14 @@ class GlobalArray(np.ndarray[Any, np.dtype[Any]]):
     store_release = native.store_release
     wait_until = native.wait_until
     accumulate = accumulate
+
+    # -- rows by block -------------------------------------------------------------
+
+    distribution = distribution
+    local = local
+    halo = halo
+    get = get
+    put = put
 
     # -- what it is --------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from pydsm.ipc.blas import find_pools
 from pydsm.ipc.child import StartMethod, start_child
 from pydsm.native import StripeLocks, held
 from pydsm.options import OnDeath, check_options, check_picklable, exact_seed, exact_size
+from pydsm.saving import load_arrays, save_arrays
 from pydsm.schedule import Chunk
 from pydsm.supervise import Supervisor
 from pydsm.sync.barrier import Barrier
@@ -162,6 +163,14 @@ class Team:
     def namespace(self) -> str:
         """Where the names live: ``pydsm.attach(f"{team.namespace}/A")`` from any process."""
         return self._namespace.name
+
+    def save(self, file: str | os.PathLike[str]) -> None:
+        """Save all arrays in one file (``.npz``), between two runs; `Worker.save` does so in the middle of one."""
+        save_arrays(file, {array.name or "": array for array in self._arrays()})
+
+    def load(self, file: str | os.PathLike[str]) -> None:
+        """Fill all arrays with what was saved."""
+        load_arrays(file, {array.name or "": array for array in self._arrays()})
 
     # -- running -----------------------------------------------------------------
 

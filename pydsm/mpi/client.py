@@ -128,12 +128,7 @@ class Client:
     def take(self, home: int, answer: Answer, blocks: Any) -> None:
         """Merge blocks of an answer; ask again for those of which it was too old."""
         while old := self.node.merge(home, answer.applied, blocks):
-            known = []
-            for array_id, stripes in old:
-                replica = self.node.replicas[array_id]
-                versions = replica.versions[slice(*_ends(replica.homes.of_node(home)))].copy()
-                versions[stripes - replica.homes.of_node(home).start] = 2**64 - 1  # whatever it is by now
-                known.append((array_id, versions))
+            known = [self.node.replicas[array_id].known(stripes) for array_id, stripes in old]
             answer = self.answer(home, self.ask(home, "pull", known))
             blocks = answer.content
 
@@ -143,7 +138,3 @@ class Client:
         asked = [(home, self.ask(home, "pull", [])) for home in late]
         for home, ticket in asked:
             self.node.merge(home, self.answer(home, ticket).applied, [])
-
-
-def _ends(stripes: range) -> tuple[int, int]:
-    return stripes.start, stripes.stop

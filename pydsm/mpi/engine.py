@@ -32,9 +32,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pydsm.core.events import Hold, Observer
+from pydsm.core.stripes import stripes_of
 from pydsm.errors import LockTimeoutError
 from pydsm.mpi.client import Client
 from pydsm.mpi.replica import Part, Replica
+from pydsm.observed import rows_in
 from pydsm.sync.locktable import LockTable, deadline_of
 
 if TYPE_CHECKING:
@@ -90,12 +92,24 @@ class Engine(Observer):
 
     def fencing(self, array: Any, array_id: int, rows: Any) -> None:
         """Complete my writes to the array, and bring in what is new of it."""
-        self._fence(self.node.replicas[array_id])
+        replica = self.node.replicas[array_id]
+        if rows is None or rows is Ellipsis:
+            self._fence(replica)
+        else:
+            intervals = rows_in(array, rows)
+            self._fence(replica, replica.spans_of_rows(intervals), stripes_of(intervals, replica.block))
 
-    def _fence(self, replica: Replica) -> None:
-        self.client.publish([(replica, None)])
-        homes = [home for home in self.node.others if replica.homes.of_node(home)]
-        asked = [(home, self.client.ask(home, "pull", self.node.known(home, [replica]))) for home in homes]
+    def _fence(
+        self, replica: Replica, spans: list[tuple[int, int]] | None = None, stripes: NDArray[Any] | None = None
+    ) -> None:
+        self.client.publish([(replica, spans)])
+        asked = []
+        for home in self.node.others:
+            there: Any = replica.homes.of_node(home)
+            if stripes is not None and len(there):
+                there = stripes[(stripes >= there.start) & (stripes < there.stop)]
+            if len(there):
+                asked.append((home, self.client.ask(home, "pull", [replica.known(there)])))
         for home, ticket in asked:
             answer = self.client.answer(home, ticket)
             self.client.take(home, answer, answer.content)

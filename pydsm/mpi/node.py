@@ -24,7 +24,7 @@ from pydsm.core.layout import Description, LockHeader
 from pydsm.ipc import segment
 from pydsm.mpi.homes import Homes
 from pydsm.mpi.nodes import Crew
-from pydsm.mpi.replica import Block, Part, Replica
+from pydsm.mpi.replica import Block, Known, Part, Replica
 from pydsm.mpi.stopping import whole
 from pydsm.sync import locksegment
 from pydsm.sync.lock import Lock, attach_lock, create_lock
@@ -148,24 +148,23 @@ class Node:
 
     # -- in -------------------------------------------------------------------------------
 
-    def known(self, home: int, which: Iterable[Replica] | None = None) -> list[tuple[int, NDArray[Any]]]:
-        """Return which versions this node has of the stripes of a home."""
-        replicas = self.replicas.values() if which is None else which
+    def known(self, home: int) -> list[Known]:
+        """Return which versions this node has of the stripes of a home, of all arrays."""
         found = []
-        for replica in list(replicas):
+        for replica in list(self.replicas.values()):
             stripes = replica.homes.of_node(home)
             if stripes:
-                found.append((replica.array_id, replica.versions[stripes.start : stripes.stop].copy()))
+                found.append(replica.known(stripes))
         return found
 
-    def collect(self, known: Iterable[tuple[int, NDArray[Any]]]) -> list[Block]:
+    def collect(self, known: Iterable[Known]) -> list[Block]:
         """At home: return the stripes that are newer than what another node has."""
         blocks = []
-        for array_id, versions in known:
+        for array_id, stripes, versions in known:
             replica = self.replicas.get(array_id)
             if replica is not None:
-                stripes = replica.homes.of_node(self.index)
-                blocks.append(replica.collect(np.arange(stripes.start, stripes.stop), versions))
+                which = np.arange(stripes.start, stripes.stop) if isinstance(stripes, range) else stripes
+                blocks.append(replica.collect(which, versions))
         return [block for block in blocks if block is not None]
 
     def merge(self, home: int, applied: int, blocks: Iterable[Block]) -> list[tuple[int, NDArray[Any]]]:

@@ -35,13 +35,15 @@ from pydsm.sync.namespace import Namespace
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Block", "Part", "Replica"]
+__all__ = ["Block", "Known", "Part", "Replica"]
 
 _BYTE: Final = np.dtype(np.uint8)
 _WORD: Final = np.dtype(np.uint64)
 
 Part = tuple[int, int, "NDArray[Any]", "NDArray[Any]"]
 """A diff in a message: the array's id, its positions as `write_positions` has them, the values."""
+Known = tuple[int, "range | NDArray[Any]", "NDArray[Any]"]
+"""Which versions a node has: the array's id, stripes, their versions."""
 Block = tuple[int, "NDArray[Any]", "NDArray[Any]", "NDArray[Any]"]
 """Whole stripes in a message: the array's id, their numbers, their versions, their elements."""
 
@@ -59,7 +61,7 @@ class Replica:
         self.data = units(data.reshape(-1).view(np.uint8), itemsize) if data.size else np.zeros(0, np.uint8)
         self.twin = units(twin, itemsize) if data.size else np.zeros(0, np.uint8)
         self.versions, self.pushed = words[: homes.stripes], words[homes.stripes :]
-        self.rows = description.shape[0]
+        self.rows, self.block = description.shape[0], description.block
         self.width = len(self.data) // max(1, self.rows)
         """Elements of a row."""
         self.unit = max(1, description.block * self.width)
@@ -110,6 +112,11 @@ class Replica:
         for home in np.unique(homes).tolist():
             if home != self.node:
                 yield home, still.where(homes == home)
+
+    def known(self, stripes: range | NDArray[Any]) -> Known:
+        """Return which versions of stripes are here, for a message."""
+        which = slice(stripes.start, stripes.stop) if isinstance(stripes, range) else stripes
+        return self.array_id, stripes, self.versions[which].copy()
 
     def mark_pushed(self, diff: Diff, number: int) -> None:
         """Note which message takes changes home."""

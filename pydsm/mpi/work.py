@@ -207,6 +207,7 @@ class _Elsewhere:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self.size = client.node.crew.size
 
     def make(self, description: Any, stripes: int) -> None:
         """Make one everywhere."""

@@ -68,6 +68,9 @@ def default_name() -> str:
 class Elsewhere(Protocol):
     """Who makes and removes arrays and locks on all nodes of a team."""
 
+    size: int
+    """How many workers the team has, on all nodes."""
+
     def make(self, description: Description, stripes: int) -> None:
         """Make one everywhere, so that it can be attached."""
 
@@ -364,6 +367,11 @@ class Namespace:
     def is_alive(self, slot: int) -> bool:
         """Say whether the thread in a slot can still run: its process holds the slot's byte."""
         return slot in self._taken or self._file.is_held_elsewhere(slot)
+
+    @property
+    def team_size(self) -> int:
+        """How many workers the team has, on all nodes; 0 without a team."""
+        return self.words.load(Team.SIZE) if self.elsewhere is None else self.elsewhere.size
 
     @property
     def why_closed(self) -> str:

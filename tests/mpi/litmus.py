@@ -460,3 +460,67 @@ def test_a_team_says_what_it_cannot_have(team: pydsm.Team) -> None:
     assert "huge" not in team.resources
     with pydsm.Team(1) as alone:
         assert alone.run(lambda worker: worker.size) == [1]
+
+
+# -- blocks and files --------------------------------------------------------------------------------
+
+
+def test_a_stencil_on_own_rows_needs_only_the_rows_beside_them(team: pydsm.Team) -> None:
+    def sweep(worker: pydsm.Worker, turns: int) -> None:
+        A, B = worker["A"], worker["B"]
+        own = A.distribution(worker.rank)
+        for _ in range(turns):
+            around = A.halo(1)
+            before = own.start - max(0, own.start - 1)
+            padded = np.concatenate([around[:1]] * (1 - before) + [around])
+            padded = np.concatenate([padded] + [around[-1:]] * (2 + own.stop - own.start - len(padded)))
+            B.local()[:] = (padded[:-2] + padded[2:]) // 2
+            B.fence(own)
+            worker.barrier()
+            A.local()[:] = B.local()
+            A.fence(own)
+            worker.barrier()
+
+    start = np.random.default_rng(1).integers(1000, size=(50, 3))
+    A, _ = team.array("A", start.shape, int), team.array("B", start.shape, int)
+    A[:] = start
+    team.run(sweep, 10)
+    for _ in range(10):
+        padded = np.concatenate([start[:1], start, start[-1:]])
+        start = (padded[:-2] + padded[2:]) // 2
+    assert np.array_equal(A, start)
+
+
+def test_blocks_cover_all_rows_once_and_copies_are_of_the_home(team: pydsm.Team) -> None:
+    def program(worker: pydsm.Worker) -> bool:
+        A = worker["A"]
+        A.local()[:] = worker.rank
+        worker.barrier()
+        right = bool((A.get(A.distribution(-1)) == worker.size - 1).all())
+        worker.barrier()
+        A.put([worker.rank, 30 + worker.rank], 100 + worker.rank)
+        worker.barrier()
+        return right and A.get(slice(30, 30 + worker.size)).tolist() == list(range(100, 100 + worker.size))
+
+    A = team.array("A", 61, int)
+    assert team.run(program) == [True] * team.size
+    parts = [A.distribution(rank) for rank in range(team.size)]
+    assert [row for part in parts for row in range(61)[part]] == list(range(61))
+
+
+def test_arrays_are_saved_and_loaded_at_barriers(team: pydsm.Team, tmp_path: Any) -> None:
+    def program(worker: pydsm.Worker, file: str) -> bool:
+        A = worker["A"]
+        A[worker.rank :: worker.size] = worker.rank
+        worker.save(file)
+        A[worker.rank :: worker.size] = -1
+        worker.load(file)
+        return bool((np.arange(len(A)) % worker.size == A).all())
+
+    A = team.array("A", 40, int)
+    team.array("G", (3, 3), access="guarded")
+    assert team.run(program, str(tmp_path / "saved.npz")) == [True] * team.size
+    A[:] = 0
+    team.load(tmp_path / "saved.npz")
+    assert np.array_equal(A, np.arange(40) % team.size)
+    assert [file.name for file in tmp_path.iterdir()] == ["saved.npz"]
