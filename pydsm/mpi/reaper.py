@@ -59,7 +59,7 @@ def reap(labels: dict[int, str]) -> None:
         if dead and not in_order and not named:
             named = True
             if b"quiet" not in said:
-                sys.stderr.write(f"pydsm: {' and '.join(dead)} died: the job ends\n")
+                sys.stderr.write(f"pydsm: {' or '.join(dead)} died: the job ends\n")
                 sys.stderr.flush()
             _be_quiet()
     if not in_order:

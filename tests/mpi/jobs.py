@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["ROOT", "Job", "left_in_shared_memory", "needs_mpi", "start"]
+__all__ = ["ROOT", "Job", "is_open_mpi", "launcher", "left_in_shared_memory", "needs_mpi", "start", "started"]
 
 ROOT = Path(__file__).parents[2]
 _PATIENCE = 100.0
@@ -34,6 +34,11 @@ def launcher() -> list[str]:
         options = "--oversubscribe --mca osc ^ucx --mca mpi_yield_when_idle 1 --mca btl_base_warn_component_unused 0"
         return [found, *(["--allow-run-as-root"] if os.geteuid() == 0 else []), *options.split()]
     return [found]
+
+
+def is_open_mpi() -> bool:
+    """Say whether the launcher is Open MPI's."""
+    return "--oversubscribe" in launcher()
 
 
 @functools.cache
@@ -70,11 +75,18 @@ class Job:
 
 
 @contextlib.contextmanager
-def start(nodes: str, program: Path | str, *arguments: str, log: Path, **environment: str) -> Iterator[Job]:
+def start(nodes: str, program: Path | str, *arguments: str, log: Path) -> Iterator[Job]:
     """Start a program on ranks that pretend to be on those nodes, as ``"0,1|2,3"``."""
     count = nodes.count(",") + nodes.count("|") + 1
     command = [*launcher(), "-n", str(count), sys.executable, "-m", "pydsm", str(program), *arguments]
-    where = {**os.environ, "PYDSM_MPI_NODES": nodes, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", **environment}
+    with started(command, log, PYDSM_MPI_NODES=nodes) as job:
+        yield job
+
+
+@contextlib.contextmanager
+def started(command: list[str], log: Path, **environment: str) -> Iterator[Job]:
+    """Start a launcher; end it, whatever happens."""
+    where = {**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", **environment}
     with log.open("w") as output:
         process = subprocess.Popen(
             command, cwd=ROOT, env=where, stdin=subprocess.DEVNULL, stdout=output, stderr=output, text=True
