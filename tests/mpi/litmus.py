@@ -524,3 +524,128 @@ def test_arrays_are_saved_and_loaded_at_barriers(team: pydsm.Team, tmp_path: Any
     team.load(tmp_path / "saved.npz")
     assert np.array_equal(A, np.arange(40) % team.size)
     assert [file.name for file in tmp_path.iterdir()] == ["saved.npz"]
+
+
+# -- messages ------------------------------------------------------------------------------------------
+
+
+def test_each_operation_sends_the_messages_it_needs_and_no_more(team: pydsm.Team) -> None:
+    """Counted in the one worker that does anything, the first; what it sends is all there is but the answers."""
+
+    def program(worker: pydsm.Worker) -> dict[str, dict[str, int]]:
+        from pydsm.mpi.array import engine
+
+        A, far = worker["A"], len(worker["A"]) - 1
+        worker.barrier()
+        working = engine()
+        if working is None or worker.rank:
+            worker.barrier()
+            return {}
+        world = working.client.world
+        counts: dict[str, dict[str, int]] = {}
+
+        def count(what: str, act: Any) -> None:
+            before = world.messages.copy()
+            act()
+            counts[what] = dict(world.messages - before)
+
+        def enter(*rows: Any) -> Any:
+            def act() -> None:
+                for each in rows:
+                    with A.locked(each):
+                        A[each] += 1
+
+            return act
+
+        def together() -> None:
+            with pydsm.locked((A, [0, far]), (worker["B"], slice(None))):
+                pass
+
+        def nested() -> None:
+            with A.locked(far), A.locked(far):
+                pass
+
+        def look() -> None:
+            with A.locked(far, shared=True):
+                pass
+
+        count("own row", enter(0, 0))
+        count("far row", enter(far))
+        count("far row three times", enter(far, far, far))
+        count("both", together)
+        count("nested", nested)
+        count("shared", look)
+        working.client.flush(working.node.others)
+        count("fence of what nobody wrote", A.fence)
+        A[far] = 1
+        count("fence", A.fence)
+        count("fence of own rows", lambda: A.fence(0))
+        count("far atomic", lambda: A.fetch_add(far, 1))
+        count("own atomic", lambda: A.fetch_add(0, 1))
+        count("wait", lambda: A.wait_until(far, ">", 0))
+        count("get", lambda: A.get(far))
+        count("view and arithmetic", lambda: (A[:] + 1).sum())
+        worker.barrier()
+        return counts
+
+    team.array("A", 8 * team.size, int)
+    team.array("B", 2, int)
+    counts = team.run(program)[0]
+    crew = team._crew._crew if team._crew is not None else None  # type: ignore[attr-defined]
+    if crew is None or crew.nodes != 2:
+        assert all(not sent for sent in counts.values())
+        return
+    assert counts == {
+        "own row": {},
+        "far row": {"acquire": 1, "release": 1},
+        "far row three times": {"acquire": 3, "release": 3},
+        "both": {"acquire": 2, "release": 1},
+        "nested": {"acquire": 1, "release": 1},
+        "shared": {"acquire": 1, "release": 1},
+        "fence of what nobody wrote": {"pull": 1},
+        "fence": {"push": 1, "pull": 1},
+        "fence of own rows": {},
+        "far atomic": {"atomic": 1},
+        "own atomic": {"pull": 1},
+        "wait": {"wait": 1},
+        "get": {"pull": 1},
+        "view and arithmetic": {},
+    }
+
+
+def test_a_worker_that_never_lets_go_of_its_interpreter_delays_nobody(team: pydsm.Team, tmp_path: Any) -> None:
+    """The last worker leaves a region and then sleeps in C, interpreter and all, until another one has done its work."""
+
+    def program(worker: pydsm.Worker, pipe: str) -> int:
+        import ctypes
+        import os
+
+        A = worker["A"]
+        worker.barrier()
+        if worker.rank == worker.size - 1:
+            descriptor = os.open(pipe, os.O_RDWR)
+            with A.locked():
+                A[:] = 7
+            with A.locked(0):
+                A[0, 0] = 8
+            read = ctypes.PyDLL(None).read(descriptor, ctypes.create_string_buffer(1), 1)  # holds the interpreter's lock
+            os.close(descriptor)
+            return int(read)
+        if worker.rank == 0:
+            done = 0
+            while done < len(A):
+                with A.locked(done) as row:
+                    done += int(row[-1] == 7)
+            A.fetch_add((len(A) - 1, 0), 1)
+            descriptor = os.open(pipe, os.O_RDWR)
+            os.write(descriptor, b"x")
+        return 1
+
+    import os
+
+    if team.size == 1:
+        return
+    A = team.array("A", (16, 1 << 14), int)
+    os.mkfifo(tmp_path / "pipe")
+    assert team.run(program, str(tmp_path / "pipe")) == [1] * team.size
+    assert (A[0, 0], A[-1, 0]) == (8, 8)
