@@ -145,6 +145,8 @@ def create_in(
             wanted=size,
             free=0,
         )
+    if stripes is None and namespace.elsewhere is not None:
+        stripes = namespace.elsewhere.stripes_for(extents[0], size)
     block = block_size(extents[0], _exact_stripes(stripes, name))
     if access not in ("open", "guarded"):
         raise ValueError(f"access of array {name!r} is 'open' or 'guarded', not {access!r}")

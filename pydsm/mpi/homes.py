@@ -8,8 +8,25 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import Final
 
-__all__ = ["Homes"]
+from pydsm.core.stripes import DEFAULT_STRIPES
+
+__all__ = ["Homes", "stripes_for"]
+
+_UNIT: Final = 1 << 14  # bytes: as much as two machines exchange in little more time than one byte
+_MOST: Final = 1 << 20
+
+
+def stripes_for(rows: int, nbytes: int) -> int:
+    """Return how many stripes an array has: 512 as on one node, more if they would be too large to send.
+
+    Examples
+    --------
+    >>> stripes_for(100, 800), stripes_for(1_000_000, 8_000_000), stripes_for(10_000_000, 80_000_000)
+    (512, 512, 4883)
+    """
+    return min(_MOST, max(DEFAULT_STRIPES, min(rows, -(-nbytes // _UNIT))))
 
 
 class Homes:

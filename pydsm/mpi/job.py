@@ -24,6 +24,7 @@ from pydsm.interrupt import DeferredSignals
 from pydsm.mpi import nodes as layout
 from pydsm.mpi.array import MpiArray
 from pydsm.mpi.client import Client
+from pydsm.mpi.homes import stripes_for
 from pydsm.mpi.server import Served, Server
 from pydsm.mpi.world import SERVER, World
 from pydsm.observed import ObservedLock
@@ -97,6 +98,10 @@ class MpiCrew:
         if served.node is not None:
             self._client = Client(self._job.world, served.node, self._number, SERVER, self._server.step)
             namespace.elsewhere = self
+
+    def stripes_for(self, rows: int, nbytes: int) -> int:
+        """Return how many stripes an array has unless told."""
+        return stripes_for(rows, nbytes)
 
     def check(self, description: Description) -> None:
         """Refuse what cannot be on several nodes."""
@@ -206,8 +211,6 @@ class _Run:
         for server in self._crew.servers[1:]:
             self._job.world.send(server, SERVER, message)
         self._server._run(*message[1:])
-        if not self._crew.counts[0]:
-            self._told[0] = told
 
     def _wait(self, *, patiently: bool = True) -> None:
         server = self._server

@@ -308,6 +308,8 @@ class Server:
         for place, rank in enumerate(ranks):
             task = ("task", team, run, first + place, served.crew, served.index, namespace.name, told, content)
             self.world.send(rank, WORKER, task, wait=False)
+        if not ranks:
+            self._end(team, served)
 
     def _done(self, team: int, run: int, worker: int, left: tuple[int, list[int]], content: bytes) -> None:
         """Hear that a worker of this node has ended; when all have, tell the homes what they wrote."""
@@ -315,12 +317,16 @@ class Server:
         served.running.discard(worker)
         self._report(("done", team, run, worker, left, content))
         if not served.running:
-            told = []
-            if served.node is not None:
-                served.node.know_all()
-                served.node.publish(served.node.everything(), self._push_for(team, served))
-                told = served.node.sent.tolist()
-            self._report(("ended", team, run, served.index, told))
+            self._end(team, served)
+
+    def _end(self, team: int, served: Served) -> None:
+        """Tell the homes what the workers of this node have written, and rank 0 how much that was."""
+        told = []
+        if served.node is not None:
+            served.node.know_all()
+            served.node.publish(served.node.everything(), self._push_for(team, served))
+            told = served.node.sent.tolist()
+        self._report(("ended", team, served.run, served.index, told))
 
     def _push_for(self, team: int, served: Served) -> Callable[[int, int, list[Any]], None]:
         def push(home: int, number: int, parts: list[Any]) -> None:

@@ -19,6 +19,7 @@ from pydsm.ipc.cpus import available_cpus
 from pydsm.mpi.array import MpiArray
 from pydsm.mpi.client import Client
 from pydsm.mpi.engine import Engine
+from pydsm.mpi.homes import stripes_for
 from pydsm.mpi.job import STOPPED
 from pydsm.mpi.messages import Answer
 from pydsm.mpi.node import Node
@@ -217,6 +218,10 @@ class _Elsewhere:
     def drop(self, name: str) -> None:
         """Remove one everywhere."""
         self._client.answer(0, self._client.ask(0, "drop", name))
+
+    def stripes_for(self, rows: int, nbytes: int) -> int:
+        """Return how many stripes an array has unless told."""
+        return stripes_for(rows, nbytes)
 
     def check(self, description: Any) -> None:
         """Refuse what cannot be on several nodes."""

@@ -77,6 +77,9 @@ class Elsewhere(Protocol):
     def drop(self, name: str) -> None:
         """Remove one everywhere."""
 
+    def stripes_for(self, rows: int, nbytes: int) -> int:
+        """Return how many stripes an array has unless told."""
+
     def check(self, description: Description) -> None:
         """Raise ValueError for what cannot be on several nodes."""
 
