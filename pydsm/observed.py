@@ -117,6 +117,9 @@ class ElementAtomic:
 def rows_in(array: GlobalArray, key: RowKey) -> NDArray[Any]:
     """Return which rows of the whole array the rows of an array or a view are."""
     rows = rows_of(array)
+    if type(key) is int and rows.step == 1 and -rows.count <= key < rows.count:
+        row = rows.origin + key % rows.count
+        return np.array([[row, row + 1]])
     intervals = intervals_of(key, rows.count, array.name or "")
     if len(intervals) == 0:
         return _NOTHING

@@ -230,6 +230,12 @@ class Engine(Observer):
                 yield _Group(self.node.home_of_lock(array_id), table, hold, np.zeros(1, np.intp))
                 continue
             stripes = hold.stripes if len(same) == 1 else np.unique(np.concatenate([each.stripes for each in same]))
+            if len(stripes) == 0:
+                continue
+            first = replica.homes.node_of(int(stripes[0]))
+            if int(stripes[-1]) < replica.homes.bounds[first + 1]:  # all at one home, as nearly always
+                yield _Group(first, table, hold, stripes)
+                continue
             homes = np.searchsorted(replica.homes.bounds, stripes, side="right") - 1
             for home in np.unique(homes).tolist():
                 yield _Group(home, table, hold, stripes[homes == home])

@@ -107,6 +107,11 @@ class Replica:
             return
         apply(self.twin, still)
         self.versions[self._stripes_of(still)] += np.uint64(1)
+        first = self.homes.node_of(int(still.positions[0]) // self.unit)
+        if int(still.positions[-1]) < self.homes.bounds[first + 1] * self.unit:  # all at one home
+            if first != self.node:
+                yield first, still
+            return
         stripes = still.positions // self.unit
         homes = np.searchsorted(self.homes.bounds, stripes, side="right") - 1
         for home in np.unique(homes).tolist():
