@@ -143,9 +143,9 @@ class Engine(Observer):
         new = np.array([key[2] for key in keys if not self._depths[key]], np.intp)
         if len(new):
             replica = self.node.replicas.get(array_id)
-            known = None if replica is None else replica.versions[new].copy()
+            known = None if replica is None else replica.versions[new].tolist()
             once = deadline is not None and deadline <= time.monotonic()
-            ticket = self.client.ask(group.home, "acquire", array_id, new, group.hold.shared, once, known)
+            ticket = self.client.ask(group.home, "acquire", array_id, new.tolist(), group.hold.shared, once, known)
             answer = self.client.answer(group.home, ticket, deadline)
             granted, content = answer.content
             if not granted:

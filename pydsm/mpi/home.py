@@ -11,6 +11,8 @@ import pickle
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from pydsm import native
 from pydsm.accumulate import accumulate
 from pydsm.errors import BrokenBarrierError, WaitTimeoutError
@@ -143,7 +145,7 @@ class Home:
 
     def _acquire(self, request: Request) -> None:
         array_id, stripes, shared, once, _ = request.body
-        wanted = Wanted(request, array_id, stripes.tolist(), shared)
+        wanted = Wanted(request, array_id, stripes, shared)
         if self.queue.ask(wanted):
             self._grant(wanted)
         elif once:
@@ -152,7 +154,7 @@ class Home:
     def _grant(self, wanted: Wanted) -> None:
         array_id, stripes, _, _, known = wanted.request.body
         replica = self.node.replicas.get(array_id)
-        block = None if replica is None else replica.collect(stripes, known)
+        block = None if replica is None else replica.collect(np.array(stripes), np.array(known, np.uint64))
         self.answer(wanted.request, (True, [] if block is None else [block]))
 
     def _cancel(self, request: Request) -> None:

@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-__all__ = ["Answer", "Request"]
+__all__ = ["Answer", "Request", "read"]
 
 
 class Request(NamedTuple):
@@ -79,3 +79,15 @@ class Answer(NamedTuple):
     applied: int
     error: bool
     content: Any
+
+
+_REQUESTS = frozenset(
+    ("push", "release", "acquire", "cancel", "pull", "atomic", "wait", "meet", "gather", "share", "make", "drop")
+)
+
+
+def read(message: tuple[Any, ...]) -> Request | Answer | tuple[Any, ...]:
+    """Return a message that has come as what it is: a request, an answer, or one of those of runs."""
+    if message[0] in _REQUESTS:
+        return Request(*message)
+    return Answer(*message) if message[0] == "answer" else message

@@ -18,7 +18,7 @@ All of this is changed only inside the node's `merging` lock.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -40,7 +40,7 @@ __all__ = ["Block", "Known", "Part", "Replica"]
 _BYTE: Final = np.dtype(np.uint8)
 _WORD: Final = np.dtype(np.uint64)
 
-Part = tuple[int, int, "NDArray[Any]", "NDArray[Any]"]
+Part = tuple[int, int, bytes, bytes]
 """A diff in a message: the array's id, its positions as `write_positions` has them, the values."""
 Known = tuple[int, "range | NDArray[Any]", "NDArray[Any]"]
 """Which versions a node has: the array's id, stripes, their versions."""
@@ -130,19 +130,20 @@ class Replica:
     def write(self, diff: Diff) -> Part:
         """Return a diff as it goes into a message."""
         runs, positions = write_positions(diff.positions)
-        return self.array_id, runs, positions, diff.values
+        return self.array_id, runs, positions.tobytes(), diff.values.tobytes()
 
     # -- in -------------------------------------------------------------------------
 
     def receive(self, part: Part) -> None:
         """At home: bring another node's changes in."""
         _, runs, numbers, values = part
-        diff = Diff(read_positions(runs, numbers), values)
+        elements = np.frombuffer(values, self.data.dtype).reshape(-1, *self.data.shape[1:])
+        diff = Diff(read_positions(runs, np.frombuffer(numbers, np.int64)), elements)
         apply(self.data, diff)
         apply(self.twin, diff)
         self.versions[self._stripes_of(diff)] += np.uint64(1)
 
-    def collect(self, stripes: NDArray[Any], known: NDArray[Any]) -> Block | None:
+    def collect(self, stripes: NDArray[Any], known: Sequence[int] | NDArray[Any]) -> Block | None:
         """At home: return those of the stripes whose version is not the known one; None if there are none."""
         versions = self.versions[stripes]  # before the elements: who has new ones as old ones gets them once more
         newer = versions != known

@@ -21,7 +21,7 @@ from pydsm.errors import NameExistsError, NoRoomError
 from pydsm.ipc import shm
 from pydsm.mpi.guard import Reaper
 from pydsm.mpi.home import Home
-from pydsm.mpi.messages import Answer, Request
+from pydsm.mpi.messages import Answer, Request, read
 from pydsm.mpi.node import Node
 from pydsm.mpi.nodes import Crew, Nodes
 from pydsm.mpi.replica import Replica
@@ -106,7 +106,7 @@ class Server:
         found = self.world.receive(SERVER)
         busy = False
         if found is not None:
-            self._take(found[1])
+            self._take(read(found[1]))
         done = found is not None
         for served in self.teams.values():
             if served.home is not None and served.home.is_busy:

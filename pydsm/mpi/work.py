@@ -21,7 +21,7 @@ from pydsm.mpi.client import Client
 from pydsm.mpi.engine import Engine
 from pydsm.mpi.homes import stripes_for
 from pydsm.mpi.job import STOPPED
-from pydsm.mpi.messages import Answer
+from pydsm.mpi.messages import Answer, read
 from pydsm.mpi.node import Node
 from pydsm.mpi.nodes import Crew
 from pydsm.mpi.stopping import Stopped, stop_on_sigterm, whole
@@ -75,7 +75,7 @@ class WorkerRank:
         found = self.world.receive(WORKER)
         if found is None:
             return False
-        message: Any = found[1]
+        message: Any = read(found[1])
         if isinstance(message, Answer):
             if self._client is not None:
                 self._client.deliver(message)

@@ -89,6 +89,7 @@ class World:
                 f"the launcher started {promised} processes, but each is an MPI job of its own: mpiexec and the MPI "
                 f"that mpi4py uses ({self.library}) are of different makers; start with the mpiexec of that one"
             )
+        self._status = MPI.Status()
         self._pending: list[tuple[Any, bytes]] = []
         self._guard = threading.RLock()
         self.messages: Counter[str] = Counter()
@@ -114,7 +115,7 @@ class World:
 
     def send(self, rank: int, tag: int, message: tuple[Any, ...], *, wait: bool = True) -> None:
         """Send a message, whose first item is its kind; with `wait` it is out of this rank's hands on return."""
-        content = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+        content = pickle.dumps(tuple(message), pickle.HIGHEST_PROTOCOL)  # a name for its type would double a short one
         with self._guard:
             self.messages[message[0]] += 1
             self.bytes[message[0]] += len(content)
@@ -142,13 +143,14 @@ class World:
         with self._guard:
             if self._pending:
                 self.flush()
-            status = self._mpi.Status()
+            status = self._status
             found = self._comm.Improbe(source=self._mpi.ANY_SOURCE, tag=tag, status=status)
             if found is None:
                 return None
             content = bytearray(status.Get_count(self._mpi.BYTE))
+            source = status.Get_source()
             found.Recv([content, self._mpi.BYTE])
-        return status.Get_source(), pickle.loads(content)
+        return source, pickle.loads(content)
 
     def abort(self, code: int) -> None:
         """End all ranks at once."""
