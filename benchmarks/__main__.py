@@ -40,6 +40,7 @@ GROUPS = {
     "scaling": 60,
     "applications": 300,
     "growth": 90,
+    "races": 20,
     "footprint": 60,
     "instructions": 60,
 }

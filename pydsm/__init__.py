@@ -20,6 +20,7 @@ from pydsm.errors import (
     NoRoomError,
     OwnerDiedError,
     PydsmError,
+    RaceError,
     SegmentError,
     UnknownNameError,
     WaitTimeoutError,
@@ -27,6 +28,7 @@ from pydsm.errors import (
     WorkerError,
 )
 from pydsm.handles import attach, create, unlink
+from pydsm.races.marks import racy
 from pydsm.regions import locked
 from pydsm.sync.lock import Lock
 from pydsm.sync.locktable import LockStatistics
@@ -47,6 +49,7 @@ __all__ = [
     "NoRoomError",
     "OwnerDiedError",
     "PydsmError",
+    "RaceError",
     "SegmentError",
     "Team",
     "UnknownNameError",
@@ -57,6 +60,7 @@ __all__ = [
     "attach",
     "create",
     "locked",
+    "racy",
     "share",
     "track",
     "unlink",

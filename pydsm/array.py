@@ -111,6 +111,16 @@ class GlobalArray(np.ndarray[Any, np.dtype[Any]]):
             intervals_of(rows, len(self), self.name or "")
         memory.fence()
 
+    def assert_exclusive(self, rows: RowKey = None) -> None:
+        """Say that no other worker accesses these rows now; only a check for races looks whether that is so.
+
+        Parameters
+        ----------
+        rows : int, slice, sequence of int, boolean mask, None or ...
+        """
+        if rows is not None:
+            intervals_of(rows, len(self), self.name or "")
+
     def statistics(self) -> LockStatistics:
         """Return what the locks of the array have seen, from all workers."""
         return self._table.statistics(rows_of(self).locks)
@@ -171,7 +181,7 @@ class GlobalArray(np.ndarray[Any, np.dtype[Any]]):
         if array is self:
             return array
         if isinstance(array.base, GlobalArray):  # a view that NumPy wraps, as squeeze does
-            return array.view(GlobalArray)
+            return array.view(type(self))
         return array[()] if return_scalar else array.view(np.ndarray)
 
     def __copy__(self) -> NDArray[Any]:  # type: ignore[override]

@@ -90,6 +90,11 @@ class Cluster:
         self._number = next(_numbers)
         _open[self._number] = self
 
+    @property
+    def races(self) -> tuple[Any, ...]:
+        """Races that `check` found in the last run, see docs/races.md."""
+        return self._team.races
+
     def createShared(self, name: str, shape: int | Iterable[int], dataType: DTypeLike = int) -> GlobalArray:
         """Create a shared array of zeros.
 

@@ -17,6 +17,7 @@ __all__ = [
     "NoRoomError",
     "OwnerDiedError",
     "PydsmError",
+    "RaceError",
     "SegmentError",
     "UnknownNameError",
     "WaitTimeoutError",
@@ -85,6 +86,12 @@ class OwnerDiedError(PydsmError, RuntimeError):
 
 class BrokenBarrierError(PydsmError, threading.BrokenBarrierError):
     """The barrier can never be complete, because a worker failed or has returned."""
+
+
+class RaceError(PydsmError, RuntimeError):
+    """A worker's access is one side of a data race, and it was asked to halt at the first.  Facts: ``race``."""
+
+    race: Any
 
 
 class WorkerError(PydsmError, RuntimeError):

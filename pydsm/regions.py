@@ -73,8 +73,10 @@ def locked(
         return group
     if not undo:
         return ObservedRegion(group, holds)
-    outer = _parts(regions, timeout, fence=fence, recover=recover)
-    return ObservedRegion(RegionGroup(outer, _in_order(outer), timeout), holds, group)
+    saved = [(array._to_save() if isinstance(array, ObservedArray) else array, rows) for array, rows in regions]
+    inner = _parts(saved, timeout, fence=fence, recover=recover)
+    saving = RegionGroup(inner, _in_order(inner), timeout, undo=True)
+    return ObservedRegion(RegionGroup(parts, _in_order(parts), timeout), holds, saving)
 
 
 def _parts(

@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from pydsm.array import GlobalArray
+from pydsm.core.events import scheduler
 from pydsm.handles import use_namespace
 from pydsm.instruments import Instruments, Observers
 from pydsm.ipc.blas import limit_threads
@@ -142,4 +143,7 @@ def _die_of_sigterm() -> NoReturn:
 
 
 def _unwind(number: int, frame: FrameType | None) -> None:
+    decides = scheduler()
+    if decides is not None:
+        decides.release()
     raise _Terminated(128 + number)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Final
 
 import pydsm
+from pydsm.cli.program import split_arguments
 from pydsm.errors import PydsmError
 
 __all__ = ["main"]
@@ -26,17 +28,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"pydsm {pydsm.__version__}")
     commands = parser.add_subparsers(metavar="command")
     for name in _COMMANDS:
-        if find_spec(f"pydsm.cli.{name}"):
-            import_module(f"pydsm.cli.{name}").add(commands)
-    given = list(sys.argv[1:] if arguments is None else arguments)
+        import_module(f"pydsm.cli.{name}").add(commands)
+    given = sys.argv[1:] if arguments is None else list(arguments)
     if given and given[0].endswith(".py"):  # mpiexec -n 5 python -m pydsm program.py
-        given.insert(0, "run")
-    options = parser.parse_args(given)
+        given = ["run", *given]
+    own, others = (given, []) if given[:1] == ["run"] else split_arguments(given)
+    options, unknown = parser.parse_known_args(own)
+    if given[:1] != ["run"] and hasattr(options, "program"):
+        options.args = [*unknown, *others]
+    elif unknown or others:
+        parser.error(f"unrecognized arguments: {' '.join([*unknown, *others])}")
     if not hasattr(options, "command"):
         parser.print_help()
         return 0
     try:
         code: int = options.command(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # who read it has seen enough, as head does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except PydsmError as error:
         print(f"pydsm: {error}", file=sys.stderr)
         return 1

@@ -6,14 +6,27 @@ import argparse
 import os
 import runpy
 import sys
+from collections.abc import Sequence
 
-__all__ = ["add_program", "has_program", "run_program", "run_ranks"]
+__all__ = ["add_program", "has_program", "run_program", "run_ranks", "split_arguments"]
 
 
 def add_program(parser: argparse.ArgumentParser) -> None:
-    """Let a command take a program and the program's own arguments."""
-    parser.add_argument("program", help="path of the program")
-    parser.add_argument("args", nargs=argparse.REMAINDER, help="its own arguments")
+    """Let a command take a program: its own options before or behind it, and what it does not know for the program."""
+    parser.add_argument(
+        "program", help="path of the program; its own arguments follow, behind -- if they are also mine"
+    )
+    parser.allow_abbrev = False
+    parser.set_defaults(args=[])
+
+
+def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Split off what is behind the first ``--``: nobody but the program reads that."""
+    listed = list(arguments)
+    if "--" not in listed:
+        return listed, []
+    place = listed.index("--")
+    return listed[:place], listed[place + 1 :]
 
 
 def has_program(options: argparse.Namespace) -> bool:

@@ -6,7 +6,7 @@ import argparse
 import os
 from typing import Any
 
-from pydsm.cli.program import add_program, has_program, run_program, run_ranks
+from pydsm.cli.program import has_program, run_program, run_ranks
 from pydsm.instruments import MEMORIES
 from pydsm.mpi.launcher import is_launched, launch
 
@@ -23,7 +23,8 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--launcher", metavar="COMMAND", default="mpiexec", help="what starts MPI ranks, with its own options"
     )
-    add_program(parser)
+    parser.add_argument("program", help="path of the program")
+    parser.add_argument("args", nargs=argparse.REMAINDER, help="its own arguments")
     parser.set_defaults(command=_run)
 
 

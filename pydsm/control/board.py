@@ -58,6 +58,8 @@ class Word:
     STREAK: Final = 13  # rank + 1 << 32 | its steps in a row while others could run
     FLOOR: Final = 14  # the lowest priority given so far
     RUNS: Final = 15
+    LOOSE: Final = 16  # those of the waiting whose process has other threads, which nobody schedules
+    PATIENCE: Final = 17  # how often these were waited for in vain
 
 
 class Rank:

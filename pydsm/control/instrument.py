@@ -13,6 +13,7 @@ from pydsm.control.observer import SchedulingObserver
 from pydsm.control.plan import Plan
 from pydsm.control.turns import Turns
 from pydsm.core.events import Instrument
+from pydsm.core.layout import Team
 
 __all__ = ["REPORT", "Control", "Schedule"]
 
@@ -51,6 +52,7 @@ class Control(Instrument):
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self._board: Board | None = None
+        self._space: Any = None
         self._namespace = ""
         self._last: Schedule | None = None
 
@@ -59,13 +61,13 @@ class Control(Instrument):
         if size > MOST_WORKERS:
             raise ValueError(f"a controlled schedule is for {MOST_WORKERS} workers at most, not {size}")
         self._board = Board.create(namespace, size)
-        self._namespace = namespace.name
+        self._space, self._namespace = namespace, namespace.name
 
     def before_run(self, arrays: Sequence[Any]) -> None:
         """Choose who is first."""
         assert self._board is not None
         Turns(self._board, self.plan).begin()
-        _report({"namespace": self._namespace})
+        _report({"namespace": self._namespace, "plan": str(self.plan)})
 
     def observer(self, namespace: Any, rank: int, size: int) -> SchedulingObserver:
         """Return the scheduler of a worker."""
@@ -75,7 +77,8 @@ class Control(Instrument):
     def lost(self, rank: int) -> None:
         """Give the turn of a dead worker to another one."""
         if self._board is not None:
-            Turns(self._board, self.plan).lose(rank)
+            survive = bool(self._space.words.load(Team.DEAD))  # which `Barrier.lose` has set before
+            Turns(self._board, self.plan).lose(rank, survive=survive)
 
     def after_run(self, arrays: Sequence[Any], results: Sequence[Any] | None) -> None:
         """Keep how long the run was, and its digest."""

@@ -61,6 +61,12 @@ class SchedulingObserver(Observer):
         """Let others run for good."""
         if self._is_scheduled():
             self._turns.leave(self._rank)
+        elif self._is_free:  # told to end, and has returned nevertheless
+            self._turns.lose(self._rank, survive=True)
+
+    def release(self) -> None:
+        """Run as it likes from now on: it was told to end (SIGTERM), and has to leave its blocks."""
+        self._is_free = True
 
     # -- waiting -----------------------------------------------------------------
 
@@ -85,7 +91,7 @@ class SchedulingObserver(Observer):
         turns.board.write(me, f"waits for {what}{self._holding()}")
         try:
             while True:
-                turns.block(me, timed=timed, locking=self._is_locking)
+                turns.block(me, timed=timed, locking=self._is_locking, loose=threading.active_count() > 1)
                 self._await_turn()
                 if attempt():
                     return True
@@ -94,7 +100,7 @@ class SchedulingObserver(Observer):
                 if turns.is_doomed(me):
                     raise self._deadlock(what)
         finally:
-            if not self._is_free:
+            if self._is_scheduled():
                 turns.resume(me)
 
     def _await_turn(self) -> None:
@@ -106,7 +112,6 @@ class SchedulingObserver(Observer):
                     pass
                 break
             except SystemExit:  # told to end: at once
-                self._is_free = True
                 raise
             except BaseException as raised:
                 error = raised
@@ -116,7 +121,9 @@ class SchedulingObserver(Observer):
     def _deadlock(self, what: str) -> DeadlockError:
         board, waiting = self._turns.board, self._words.load(Word.WAITING) | 1 << self._rank
         stuck = [rank for rank in range(board.size) if waiting >> rank & 1]
-        told = "; ".join(f"rank {rank} {board.read(rank)}" for rank in stuck)
+        told = "; ".join(
+            f"rank {rank} {board.read(rank) if rank in stuck else 'has ended'}" for rank in range(board.size)
+        )
         return DeadlockError(f"deadlock at {what}: {told}", cycle=[f"rank {rank}" for rank in stuck])
 
     def _holding(self) -> str:
@@ -196,16 +203,21 @@ class SchedulingObserver(Observer):
         self._step(_ACCESS)
 
     def _step(self, kind: int) -> None:
-        if self._is_scheduled() and not self._is_trying:
+        if not self._is_trying and self._is_scheduled():
             self._turns.step(self._rank, kind)
             self._await_turn()
 
     def _stir(self) -> None:
-        if self._is_scheduled() and not self._is_trying:
+        if not self._is_trying and self._is_scheduled():
             self._turns.stir()
 
     def _is_scheduled(self) -> bool:
-        return not self._is_free and threading.get_ident() == self._thread
+        """Say whether this thread is to go by the schedule; it has the turn then."""
+        if self._is_free or threading.get_ident() != self._thread:
+            return False
+        if self._words.load(Word.TURN) != self._rank + 1:
+            self._await_turn()  # a signal's handler raised between giving the turn away and waiting for it
+        return True
 
 
 def _described(hold: Hold) -> str:

@@ -17,15 +17,22 @@ have a timeout the lowest rank's is over.  If there is none it is a deadlock, an
 up: the highest rank among those who wait for rows, as without a schedule (see
 `pydsm.sync.deadlock`), else the highest rank.
 
-**Death.**  The parent sees a worker's death, says so (`GONE`) and then looks whether it had
-the turn; who gives the turn away looks at `GONE` after.  So one of the two sees the other, and
-by compare-and-swap only one takes the turn back and chooses anew.  What a worker died in
-the middle of writing here is harmless: it is first in the new set and then out of the old one.
+Other threads of a worker are not scheduled, and what they do may end its wait.  So while a worker
+waits that has any, all try again for a second before anybody gives up.
+
+**Death.**  The parent sees a worker's death, says so (`GONE`) and then looks whether anybody dead
+has the turn; who gives the turn away looks at `GONE` after.  So one of the two sees the other,
+and by compare-and-swap only one takes the turn back and chooses anew.  It may be another one's than that
+of who died last: who gave the turn to somebody dead may die before it looks.  What a worker died
+in the middle of writing here is harmless: it is first in the new set and then out of the old one.
 
 `tests/model/turns.py` explores every interleaving of this, with deaths.
 """
 
 from __future__ import annotations
+
+import time
+from typing import Final
 
 from pydsm.control.board import FROZEN, NOBODY, Board, Rank, Word, place
 from pydsm.control.draws import STRIDE, WORD, chain, scatter
@@ -33,6 +40,10 @@ from pydsm.control.plan import Plan
 from pydsm.control.strategies import lowest, strategy_of
 
 __all__ = ["Turns"]
+
+_WAIT: Final = (Word.TIMED, Word.LOCKING, Word.LOOSE, Word.EXPIRED, Word.DOOMED)
+_MOMENT: Final = 0.001
+_MOMENTS: Final = 1000
 
 
 class Turns:
@@ -55,7 +66,7 @@ class Turns:
         """Begin a run: everybody can run, and one of them has the turn, here already or not."""
         words = self._words
         run = words.add(Word.RUNS, 1)
-        for word in (Word.STEPS, Word.WAITING, Word.TIMED, Word.LOCKING, Word.EXPIRED, Word.DOOMED, Word.GONE):
+        for word in (Word.STEPS, Word.WAITING, *_WAIT, Word.GONE, Word.PATIENCE):
             words.store(word, 0)
         for rank in range(self.board.size):
             words.store(place(rank, Rank.PID), 0)
@@ -65,10 +76,15 @@ class Turns:
         self._strategy.begin()
         self._give(self._choose(), self._parent)
 
-    def lose(self, rank: int) -> None:
-        """Go on without a worker that is dead."""
-        self._words.or_(Word.GONE, 1 << rank)
-        if self._words.compare_and_swap(Word.TURN, rank + 1, self._parent + 1):
+    def lose(self, rank: int, *, survive: bool) -> None:
+        """Go on without a worker that is dead, or let nobody run any more if it had the turn."""
+        if not survive:
+            self._words.compare_and_swap(Word.TURN, rank + 1, FROZEN)
+            return
+        gone = self._words.or_(Word.GONE, 1 << rank) | 1 << rank
+        turn = self._words.load(Word.TURN)
+        is_lost = 0 < turn <= self.board.size and gone >> turn - 1 & 1  # maybe given to one that was dead before
+        if is_lost and self._words.compare_and_swap(Word.TURN, turn, self._parent + 1):
             self._words.store(Word.MOVED, 1)
             self._give(self._choose(), self._parent)
         self._wake()  # it may have died before it could wake
@@ -84,10 +100,10 @@ class Turns:
         self._strategy.step(me, step)
         self._give(self._choose(), me)
 
-    def block(self, me: int, *, timed: bool, locking: bool) -> None:
+    def block(self, me: int, *, timed: bool = False, locking: bool = False, loose: bool = False) -> None:
         """Wait after a try that failed; whoever can run has the turn after, and it may be `me`."""
         words, bit = self._words, 1 << me
-        for word, applies in ((Word.TIMED, timed), (Word.LOCKING, locking)):
+        for word, applies in ((Word.TIMED, timed), (Word.LOCKING, locking), (Word.LOOSE, loose)):
             if applies:
                 words.or_(word, bit)
         words.or_(Word.WAITING, bit)
@@ -96,8 +112,9 @@ class Turns:
 
     def resume(self, me: int) -> None:
         """Wait no more."""
-        for word in (Word.TIMED, Word.LOCKING, Word.EXPIRED, Word.DOOMED):
+        for word in _WAIT:
             self._words.and_(word, ~(1 << me) & WORD)
+        self._words.store(Word.PATIENCE, 0)
         self._words.store(Word.MOVED, 1)
 
     def stir(self) -> None:
@@ -144,13 +161,20 @@ class Turns:
     def _awaken(self, waiting: int) -> int:
         """Let one or all of those run who wait, where nobody else can."""
         words, able = self._words, waiting
-        if waiting and not words.exchange(Word.MOVED, 0):
+        if waiting and not words.exchange(Word.MOVED, 0) and not self._is_patient(waiting):
             timed = waiting & words.load(Word.TIMED)
             able = _bit(lowest(timed)) if timed else _highest(waiting & words.load(Word.LOCKING) or waiting)
             words.or_(Word.EXPIRED if timed else Word.DOOMED, able)
         words.or_(Word.RUNNABLE, able)
         words.and_(Word.WAITING, ~able & WORD)
         return able
+
+    def _is_patient(self, waiting: int) -> bool:
+        """Wait a moment for threads that nobody schedules, but not for ever; say whether that was done."""
+        if not waiting & self._words.load(Word.LOOSE) or self._words.add(Word.PATIENCE, 1) >= _MOMENTS:
+            return False
+        time.sleep(_MOMENT)
+        return True
 
     def _give(self, chosen: int | None, me: int) -> None:
         """Give the turn to somebody who lives."""

@@ -145,6 +145,9 @@ class Scheduler(Protocol):
     def leave(self) -> None:
         """Let others run for good: this worker has given back all that it had."""
 
+    def release(self) -> None:
+        """Let this worker run as it likes from now on: it was told to end, and has to leave its blocks."""
+
 
 class Instrument:
     """What a team was asked for, in the parent and on its way to the workers; it pickles.

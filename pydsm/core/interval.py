@@ -13,9 +13,10 @@ Positions are written as `diff.write_positions` has them.
 from __future__ import annotations
 
 import enum
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -82,31 +83,35 @@ class Interval:
 
     def to_bytes(self, itemsizes: Mapping[int, int]) -> bytes:
         """Return the entry; of each array in it the bytes of an element must be known."""
-        parts: list[Any] = [self.clock]
+        parts = [self.clock.tobytes()]
         for given in self.passes:
             runs, positions = write_positions(given.which)
-            parts += [np.array([given.kind, given.array_id, runs, len(positions)]), positions]
+            parts += [_words(given.kind, given.array_id, runs, len(positions)), positions.tobytes()]
         for array_id, diff in self.diffs.items():
             runs, positions = write_positions(diff.positions)
             values = diff.values.tobytes()
             values += bytes(-len(values) % _WORD)
             words = len(positions) + len(values) // _WORD
-            parts += [np.array([array_id, itemsizes[array_id], runs, len(positions), words]), positions, values]
-        content = b"".join(part if isinstance(part, bytes) else part.astype(np.int64).tobytes() for part in parts)
-        size = len(self.clock) - 1
+            parts += [_words(array_id, itemsizes[array_id], runs, len(positions), words), positions.tobytes(), values]
+        content = b"".join(parts)
         words = _HEAD + len(content) // _WORD
-        head = [words, self.rank, self.number, size, len(self.passes), len(self.diffs)]
-        return np.array(head, np.int64).tobytes() + content
+        size = len(self.clock) - 1
+        return _words(words, self.rank, self.number, size, len(self.passes), len(self.diffs)) + content
 
 
-def read_intervals(content: bytes) -> Iterator[Interval]:
-    """Yield the entries that follow one another; their arrays are views of the content."""
+def read_intervals(content: bytes, but: int | None = None) -> Iterator[Interval]:
+    """Yield the entries that follow one another, but not of one rank; their arrays are views of the content."""
     words = np.frombuffer(content, np.int64)
     place = 0
     while place < len(words):
         length = int(words[place])
-        yield _read(words[place : place + length])
+        if words[place + 1] != but:
+            yield _read(words[place : place + length])
         place += length
+
+
+def _words(*numbers: int) -> bytes:
+    return struct.pack(f"{len(numbers)}q", *numbers)
 
 
 def _read(words: NDArray[np.int64]) -> Interval:

@@ -113,7 +113,7 @@ def witness(test: AnyTest, model: str, outcome: Outcome | None = None) -> Witnes
     return None if found is None else narrate(machine, *found)
 
 
-def observe(test: AnyTest, rounds: int = 10_000, *, memory: str = "machine") -> Histogram:
+def observe(test: AnyTest, rounds: int = 10_000, *, memory: str = "machine", model: str | None = None) -> Histogram:
     """Run a test for real, with a worker process for each of its columns.
 
     Parameters
@@ -123,11 +123,13 @@ def observe(test: AnyTest, rounds: int = 10_000, *, memory: str = "machine") -> 
     memory : {"machine", "coherent", "release", "entry"}
         ``"machine"``: cells of a shared array as raw as Python reaches them.  The others are what
         `pydsm.Team` takes: its arrays, indexed as users do.
+    model : str, optional
+        The model that the memory is held against; `model_of` it unless given.
 
     Returns
     -------
     Histogram
-        Its ``forbidden`` is what was observed against the model; see `model_of`.
+        Its ``forbidden`` is what was observed against the model.
 
     Raises
     ------
@@ -152,7 +154,7 @@ def observe(test: AnyTest, rounds: int = 10_000, *, memory: str = "machine") -> 
         raise TypeError(f"rounds is a number of rounds, not {rounds!r}")
     if operator.index(rounds) < 1:
         raise ValueError(f"rounds is a number from 1, not {rounds}")
+    held_against = model_of(memory) if model is None else find_model(model).name
     counts, seconds = run(exact, operator.index(rounds), memory)
-    model = model_of(memory)
     seen = {exact.outcome(values): count for values, count in counts.items()}
-    return Histogram(exact, memory, model, seen, outcomes(exact, model), seconds)
+    return Histogram(exact, memory, held_against, seen, outcomes(exact, held_against), seconds)

@@ -30,7 +30,7 @@ def names() -> tuple[str, ...]:
 
 
 def load(test: str | os.PathLike[str] | Test) -> Test:
-    """Return a test by its name or by the path of its file (``*.litmus``).
+    r"""Return a test by its name or by the path of its file (``*.litmus``).
 
     Raises
     ------
@@ -41,7 +41,7 @@ def load(test: str | os.PathLike[str] | Test) -> Test:
     Examples
     --------
     >>> load("MP").question
-    'exists (1:r0=1 /\\\\ 1:r1=0)'
+    'exists (1:r0=1 /\\ 1:r1=0)'
     """
     if isinstance(test, Test):
         return test

@@ -69,7 +69,9 @@ class Histogram:
         if self.forbidden:
             return f"FORBIDDEN by {self.model}, observed on {self.memory}: {' and '.join(map(str, self.forbidden))}"
         count = len(self.counts)
-        return f"Observed on {self.memory}: {count} of the {len(self.allowed)} states that {self.model} allows, no other"
+        return (
+            f"Observed on {self.memory}: {count} of the {len(self.allowed)} states that {self.model} allows, no other"
+        )
 
     def __str__(self) -> str:
         states = sorted(self.counts)

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from pydsm.core.events import scheduler
 from pydsm.lab.program import Instruction, Sum, Test
 from pydsm.team import Team
 from pydsm.worker import Worker
@@ -77,10 +78,16 @@ def run(test: Test, rounds: int, memory: str) -> tuple[Counter[tuple[int, ...]],
 
 def _work(worker: Worker, test: Test, rounds: int, spacing: int, memory: str) -> NDArray[np.int64]:
     """Run a worker's rounds; return its registers, a row for each round."""
-    program = _compiled(test, worker.rank, memory in _ON_MACHINE)
+    # Under a controlled schedule only one worker moves, until it calls something of pydsm's.
+    spin = memory in _ON_MACHINE and scheduler() is None
+    program = _compiled(test, worker.rank, spin)
     cells, here = worker["cells"], worker["here"]
     plain = memoryview(cells) if memory == "machine" else cells
-    spins = _SPINS if test.size <= len(os.sched_getaffinity(0)) else 0
+    cpus = sorted(os.sched_getaffinity(0))
+    spins = _SPINS if test.size <= len(cpus) else 0
+    if spin:
+        # Else two workers may take turns on one processor for a whole run, and never be in a round together.
+        os.sched_setaffinity(0, {cpus[worker.rank % len(cpus)]})
     kept: list[tuple[int, ...]] = []
     program(rounds, spacing, plain, cells, memoryview(here), worker.barrier, os.sched_yield, spins, kept.append)
     return np.array(kept, np.int64).reshape(rounds, -1)
@@ -107,7 +114,9 @@ def _source(test: Test, rank: int, spin: bool) -> Iterator[str]:
             depth -= 1
             continue
         yield "    " * depth + _statement(step)
-        depth += step.op == "lock"
+        if step.op == "lock":
+            depth += 1
+            yield "    " * depth + "pass"
     registers = (step.register for step in test.programs[rank] if step.register >= 0)
     yield f"        keep(({''.join(f'r{register}, ' for register in sorted(registers))}))"
 

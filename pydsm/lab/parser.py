@@ -19,12 +19,12 @@ docs/lab.md has the list of instructions.
 from __future__ import annotations
 
 import re
-from typing import Final, Literal, NoReturn, cast
+from typing import Final, Literal, cast
 
 from pydsm.lab.check import check
 from pydsm.lab.condition import And, Condition, Equal, Not, Or
 from pydsm.lab.program import Instruction, Sum, Test
-from pydsm.lab.text import Source, Token
+from pydsm.lab.text import Source, Token, Words
 
 __all__ = ["parse"]
 
@@ -67,54 +67,21 @@ def parse(text: str, filename: str = "<litmus>") -> Test:
     return _Parser(Source(text, filename)).test()
 
 
-class _Parser:
+class _Parser(Words):
     """Reads one test, word by word."""
 
     def __init__(self, source: Source) -> None:
-        self.source = source
         header = _HEADER.match(source.text)
         if header is None:
             start = len(source.text) - len(source.text.lstrip())
             raise source.error(start, "a litmus test begins with a line as 'DSM SB', its name")
         self.name = header["name"]
-        self.tokens = list(source.tokens(header.end()))
-        self.position = 0
+        super().__init__(source, header.end())
         self.locations: dict[str, int] = {}
         self.initial: dict[int, int] = {}
         self.registers: list[dict[str, int]] = []
         self.places: dict[int, Token] = {}
         """Where each instruction begins, by its `id`."""
-
-    # -- words ---------------------------------------------------------------------
-
-    @property
-    def next(self) -> Token:
-        return self.tokens[self.position]
-
-    def take(self) -> Token:
-        token = self.next
-        self.position += 1
-        return token
-
-    def skip(self, text: str) -> bool:
-        """Take the next word if it is this one."""
-        if self.next.text != text:
-            return False
-        self.position += 1
-        return True
-
-    def expect(self, text: str, where: str) -> Token:
-        if self.next.text != text:
-            self.fail(f"expected {text!r} {where}, not {self.next}")
-        return self.take()
-
-    def kind(self, kind: str, what: str) -> Token:
-        if self.next.kind != kind:
-            self.fail(f"expected {what}, not {self.next}")
-        return self.take()
-
-    def fail(self, sentence: str, token: Token | None = None) -> NoReturn:
-        raise self.source.error((token or self.next).start, sentence)
 
     # -- the parts of a file ---------------------------------------------------------
 
@@ -309,7 +276,7 @@ class _Parser:
         if not 0 <= worker < len(self.registers):
             self.fail(f"there is no worker P{worker}: the test has {len(self.registers)}", place)
         if register.text not in self.registers[worker]:
-            self.fail(f"P{worker} writes no register {register}", register)
+            self.fail(f"P{worker} writes no register {register.text}", register)
         return f"{worker}:{register.text}"
 
 

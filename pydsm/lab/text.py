@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NoReturn
 
 from pydsm.errors import PydsmError
 
-__all__ = ["LitmusError", "Source", "Token"]
+__all__ = ["LitmusError", "Source", "Token", "Words"]
 
 _TOKEN: Final = re.compile(
     r"""(?P<space>\s+|\#[^\n]*)
@@ -82,3 +82,46 @@ class Source:
             offset=column,
             text=line,
         )
+
+
+class Words:
+    """The words of a source, taken one after the other."""
+
+    def __init__(self, source: Source, start: int) -> None:
+        self.source = source
+        self.tokens = list(source.tokens(start))
+        self.position = 0
+
+    @property
+    def next(self) -> Token:
+        """The next word."""
+        return self.tokens[self.position]
+
+    def take(self) -> Token:
+        """Take the next word."""
+        token = self.next
+        self.position += 1
+        return token
+
+    def skip(self, text: str) -> bool:
+        """Take the next word if it is this one."""
+        if self.next.text != text:
+            return False
+        self.position += 1
+        return True
+
+    def expect(self, text: str, where: str) -> Token:
+        """Take the next word, which must be this one."""
+        if self.next.text != text:
+            self.fail(f"expected {text!r} {where}, not {self.next}")
+        return self.take()
+
+    def kind(self, kind: str, what: str) -> Token:
+        """Take the next word, which must be of this kind."""
+        if self.next.kind != kind:
+            self.fail(f"expected {what}, not {self.next}")
+        return self.take()
+
+    def fail(self, sentence: str, token: Token | None = None) -> NoReturn:
+        """Raise the error that shows a word, the next one unless another is given."""
+        raise self.source.error((token or self.next).start, sentence)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from pydsm.lab.models.base import EVERYBODY, Event, Model, State
 from pydsm.lab.program import Outcome, Test
@@ -61,6 +62,15 @@ class Witness:
             before = step.memory
         return "\n".join(lines)
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return what there is to say, for JSON."""
+        steps = [
+            {"who": self.who(step.worker), "what": step.what, "memory": step.memory, "registers": dict(step.registers)}
+            for step in self.steps
+        ]
+        outcome = dict(self.outcome.items)
+        return {"test": self.test.name, "model": self.model, "outcome": outcome, "start": self.start, "steps": steps}
+
     def who(self, worker: int) -> str:
         """Return how a worker is called."""
         return {EVERYBODY: "all", self.test.size: "end"}.get(worker, f"P{worker}")
@@ -84,4 +94,6 @@ def _registers(test: Test, state: State) -> tuple[tuple[str, int], ...]:
 
 def _result(step: Step, before: tuple[Step, ...]) -> str:
     known = set(before[-1].registers) if before else set()
-    return "".join(f"   -> {label.split(':')[1]} is {value}" for label, value in step.registers if (label, value) not in known)
+    return "".join(
+        f"   -> {label.split(':')[1]} is {value}" for label, value in step.registers if (label, value) not in known
+    )

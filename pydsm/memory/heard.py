@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from pydsm.core.clock import Clock, ClockTable, covers, join, new_clock
 from pydsm.core.interval import Interval, Kind, read_intervals
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 __all__ = ["Heard"]
@@ -30,18 +30,19 @@ class Heard:
         self._rank, self._size = rank, size
         self._everything = new_clock(size)
         self._tables: dict[tuple[Kind, int], ClockTable] = {}
-        self._far: list[Interval] = []  # published, but nothing says that this worker has to see it
+        self._published: dict[int, ClockTable] = {}  # who published which element, of arrays that atomics ask for
+        self._far: list[deque[Interval]] = [deque() for _ in range(size)]  # nothing says that this worker has to see it
 
     def read(self, content: bytes) -> None:
         """Take note of new entries of the log."""
-        for interval in read_intervals(content):
-            if interval.rank == self._rank:
-                continue
+        for interval in read_intervals(content, but=self._rank):
             join(self._everything, interval.clock)
             for given in interval.passes:
                 self._table(given.kind, given.array_id).release(given.which, interval.clock)
             if interval.number:
-                self._far.append(interval)
+                self._far[interval.rank].append(interval)
+            for array_id in self._published.keys() & interval.diffs.keys():
+                self._published[array_id].release(interval.diffs[array_id].positions, interval.clock)
 
     # -- who comes before this worker --------------------------------------------
 
@@ -51,6 +52,10 @@ class Heard:
         if not shared:
             self._join(Kind.SHARED, array_id, lambda table: table.heard(stripes))
 
+    def knows_atomics(self, array_id: int) -> bool:
+        """Say whether another worker has done any on the array in this epoch."""
+        return (Kind.ATOMIC, array_id) in self._tables
+
     def see_atomics(self, array_id: int, start: int, stop: int) -> None:
         """Come after the atomic operations on a range of elements."""
         self._join(Kind.ATOMIC, array_id, lambda table: table.heard_in(start, stop))
@@ -58,10 +63,17 @@ class Heard:
     def see_elements(self, array_id: int, elements: NDArray[np.int64]) -> None:
         """Come after whoever published the elements, or left them in an atomic operation."""
         self._join(Kind.ATOMIC, array_id, lambda table: table.heard(elements))
-        for interval in self._far:
-            diff = interval.diffs.get(array_id)
-            if diff is not None and _meet(diff.positions, elements):
-                join(self.clock, interval.clock)
+        if array_id not in self._published:
+            self._published[array_id] = self._publishers(array_id)
+        join(self.clock, self._published[array_id].heard(elements))
+
+    def _publishers(self, array_id: int) -> ClockTable:
+        table = ClockTable(len(self.clock))
+        for intervals in self._far:
+            for interval in intervals:
+                if array_id in interval.diffs:
+                    table.release(interval.diffs[array_id].positions, interval.clock)
+        return table
 
     def see_everything(self) -> None:
         """Come after all that has been published."""
@@ -82,21 +94,16 @@ class Heard:
 
     def newly_covered(self) -> list[Interval]:
         """Return intervals that come before this worker now and did not when this was asked last, in order."""
-        near = [interval for interval in self._far if covers(self.clock, interval.rank, interval.number)]
-        if near:
-            self._far = [interval for interval in self._far if not covers(self.clock, interval.rank, interval.number)]
-            near.sort(key=lambda interval: interval.order)
+        near = []
+        for intervals in self._far:
+            while intervals and covers(self.clock, intervals[0].rank, intervals[0].number):
+                near.append(intervals.popleft())
+        near.sort(key=lambda interval: interval.order)
         return near
 
     def next_epoch(self) -> None:
-        """Come after all, and forget what nobody asks for any more."""
-        self.see_everything()
+        """Forget what nobody asks for any more, because all have come after it."""
         self._tables.clear()
-        self._far.clear()
-
-
-def _meet(positions: NDArray[np.int64], elements: NDArray[np.int64]) -> bool:
-    """Say whether two ascending sequences have anything in common."""
-    few, many = (positions, elements) if len(positions) < len(elements) else (elements, positions)
-    place = np.searchsorted(many, few)
-    return bool((many[np.minimum(place, len(many) - 1)] == few).any()) if len(few) else False
+        self._published.clear()
+        for intervals in self._far:
+            intervals.clear()

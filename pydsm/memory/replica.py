@@ -4,7 +4,11 @@ The worker has an array mapped before it becomes one with replicas; views of it,
 handles point there.  So the same file is mapped again *at the same address*, privately: what
 was there is there still, but a page that the worker writes from now on becomes its own.
 A second private mapping is the twin, a shared one the home.  Pages that nobody wrote are
-the home's own, in all three; they change only while no worker looks.
+the home's own, in all three; they change only while no worker looks.  Before they do, each page of
+the twin becomes the worker's own where the replica's is (a write that changed no bit is
+enough for that): else the twin would show the new home and the replica the old one, which would
+look as if the worker had written the old values.  Where the replica's page is the home's,
+it shows what it has to, whatever the twin says.
 
 A process may have an array mapped twice, once so that it cannot be written.  Both must show
 the same replica, which private pages cannot do: there the replica is a file of its own
@@ -59,10 +63,12 @@ class Replica:
         self._roots = [root]
         self._address = address_of(root)
         self._own: int | None = None  # the file of a replica that is a copy
+        self._kept = False  # all pages of the twin are this process's own
         descriptor = _open(namespace, root, description)
         try:
             self.home = self._units(mapping.map_shared(descriptor, self.nbytes))
-            self._twin = self._units(mapping.map_private(descriptor, self.nbytes))
+            self._twin_memory = mapping.map_private(descriptor, self.nbytes)
+            self._twin = self._units(self._twin_memory)
             if _is_writable(root):
                 mapping.private_in_place(descriptor, self._address, self.nbytes)
                 self._replica = self._units(mapping.memory_at(self._address, self.nbytes))
@@ -81,6 +87,7 @@ class Replica:
     def _copy(self) -> None:
         """Let the replica be a file of its own, in all places where this process has the array."""
         if self._own is None:
+            self._keep_twin(slice(None))
             self._own = shm.new_file(self.nbytes)
             copy = self._units(mapping.map_shared(self._own, self.nbytes))
             copy[...] = self._replica
@@ -116,6 +123,21 @@ class Replica:
             first, last = start // self.itemsize, min(-(-stop // self.itemsize), len(self._replica))
             spans.append((max(first, spans[-1][1] if spans else 0), last))
         return spans
+
+    def settle(self, *, alone: bool) -> None:
+        """Get ready for a change of the home; `alone`: no other thread may write the replica meanwhile."""
+        if self._kept:
+            return
+        few = self.nbytes <= _FEW or not alone
+        own = None if few else mapping.own_pages(self._address, self.nbytes)
+        twins = None if own is None else mapping.own_pages(address_of(self._twin_memory), self.nbytes)
+        self._keep_twin(slice(None) if own is None or twins is None else np.flatnonzero(own & ~twins))
+
+    def _keep_twin(self, pages: slice | NDArray[np.intp]) -> None:
+        """Make pages of the twin this process's own."""
+        first = self._twin_memory[:: mapping.PAGE]  # a byte of each
+        first[pages] = first[pages].copy()  # NumPy does not copy an array to itself
+        self._kept = isinstance(pages, slice)
 
     # -- pulling -----------------------------------------------------------------
 

@@ -36,7 +36,7 @@ from pydsm.core.stripes import stripes_of
 from pydsm.errors import LockTimeoutError
 from pydsm.mpi.client import Client
 from pydsm.mpi.replica import Part, Replica
-from pydsm.observed import rows_in
+from pydsm.observed.holds import rows_in
 from pydsm.sync.locktable import LockTable, deadline_of
 
 if TYPE_CHECKING:

@@ -24,6 +24,9 @@ cdef class Watcher:
         Shared words: the clock of each worker, ``[worker][8]``; what it held in its last epochs,
         ``[worker][epoch][16]``; what it came to the barrier with, ``[2][worker]``; and the
         clocks of named locks, ``[lock][known, fenced][worker]``.
+    slots : ndarray of uint64, optional
+        Two words of each worker's slot, ``[2][worker]`` with strides: whether it has one, and
+        which barrier it has come to last; so that the dead are known.
     predict : bool
         Whether only what the contract says orders rows.
     """
@@ -35,6 +38,7 @@ cdef class Watcher:
     cdef uint64_t *known
     cdef uint64_t *fenced
     cdef uint64_t *visible
+    cdef uint64_t *begun        # with which clocks the run began
     cdef uint64_t *limit        # of `known`
     cdef uint64_t *strict_limit     # of `visible`
     cdef uint64_t *live
@@ -42,28 +46,35 @@ cdef class Watcher:
     cdef uint64_t *arrivals
     cdef uint64_t *locks
     cdef Py_ssize_t epochs, named
+    cdef cnp.ndarray slots
+    cdef uint64_t buried        # one bit for each of the first 64 workers: it is dead, and all it did was heard of
     cdef int meetings
     cdef dict shadows           # by array id
     cdef list holding           # what this worker holds now
+    cdef readonly dict lock_names       # of the named locks it has held, by id
+    cdef object atomic          # the operation it is in the middle of, and its elements
+    cdef tuple elements
     cdef object keep
 
     def __cinit__(self, int me, int workers, cnp.ndarray base not None, cnp.ndarray live not None,
                   cnp.ndarray history not None, cnp.ndarray arrivals not None, cnp.ndarray locks not None,
-                  *, bint predict):
+                  cnp.ndarray slots=None, *, bint predict):
         cdef int worker
         self.me, self.workers, self.predict = me, workers, predict
-        self.known = <uint64_t *> calloc(5 * workers, sizeof(uint64_t))
+        self.known = <uint64_t *> calloc(6 * workers, sizeof(uint64_t))
         if self.known == NULL:
             raise MemoryError
         self.fenced, self.visible = self.known + workers, self.known + 2 * workers
         self.limit, self.strict_limit = self.known + 3 * workers, self.known + 4 * workers
+        self.begun = self.known + 5 * workers
         self.live, self.history = words_of(live), words_of(history)
         self.arrivals, self.locks = words_of(arrivals), words_of(locks)
         self.epochs, self.named = history.shape[1], locks.shape[0]
         self.keep = (live, history, arrivals, locks)
-        self.shadows, self.holding = {}, []
+        self.shadows, self.holding, self.lock_names = {}, [], {}
         for worker in range(workers):
-            self.known[worker] = self.fenced[worker] = self.visible[worker] = base[worker]
+            self.known[worker] = self.fenced[worker] = self.visible[worker] = self.begun[worker] = base[worker]
+        self.slots = slots
         self.clock = self.known[me] + 1
         self.refresh()
         self.note_holds()
@@ -162,6 +173,7 @@ cdef class Watcher:
                 self.hear(self.locks + (<Py_ssize_t> (hold.array_id % self.named)) * 2 * self.workers)
                 self.fence_here()
                 held = Held(hold.array_id, 0, 0, False)
+                self.lock_names[held.array_id] = hold.name
             else:
                 shadow = self.shadow(hold)
                 held = read_hold(shadow, hold)
@@ -173,8 +185,26 @@ cdef class Watcher:
                 if hold.fence:
                     self.fence_here()
             self.change_holds(shadow, held, True)
+        self.hear_of_the_dead()
         self.note_holds()
         self.refresh()
+
+    cdef inline void hear_of_the_dead(self) noexcept:
+        """Hear of everything that workers did who died: they were buried before anybody got what they held."""
+        cdef int worker
+        if self.slots is None:
+            return
+        for worker in range(min(self.workers, 64)):
+            if worker != self.me and not self.buried >> worker & 1 and self.is_dead(worker):
+                self.buried |= <uint64_t> 1 << worker
+                self.known[worker] = dsm_load(self.live + 8 * worker)
+                self.fenced[worker] = self.visible[worker] = self.known[worker]
+
+    cdef inline bint is_dead(self, int worker) noexcept:
+        """Say whether a worker has had a slot in this run, has none any more, and never said that it had finished."""
+        return not dsm_load(<uint64_t *> cnp.PyArray_GETPTR2(self.slots, 0, worker)) \
+            and dsm_load(self.live + 8 * worker) > self.begun[worker] \
+            and dsm_load(<uint64_t *> cnp.PyArray_GETPTR2(self.slots, 1, worker)) != <uint64_t> 1 << 63
 
     cdef inline int hear_stripe(self, Shadow shadow, Py_ssize_t stripe, bint shared) noexcept:
         self.hear(shadow.lock(stripe, False))
@@ -233,33 +263,43 @@ cdef class Watcher:
         self.fence_here()
         self.refresh()
 
-    def before_atomic(self, atomic, array_id, elements):
+    def atomic_begins(self, atomic):
         """Publish an atomic operation, and what came before it.
 
         What it may see is heard of first: who is ordered before it is so already when it
         is looked for; looking later would find those who were ordered after it.
         """
-        cdef Shadow shadow = <Shadow?> self.shadows[array_id]
-        cdef Py_ssize_t units = cnp.PyArray_ITEMSIZE(atomic.array) // shadow.unit
-        cdef int kind = RACE_ATOMIC_WRITE if atomic.writes else RACE_ATOMIC_READ
+        cdef Shadow shadow = self.shadow(atomic)
+        cdef tuple elements = elements_of(shadow, atomic)
+        cdef Py_ssize_t units = shadow.units_of_item, element
+        cdef bint writes = atomic.writes
+        self.atomic, self.elements = atomic, elements
         if atomic.op != "store_release":
             self.hear_elements(shadow, elements)
+        if listeners is not EMPTY:
+            inform(atomic.array, atomic.key, writes)
         for element in elements:
-            touch_units(shadow, element * units, element * units + units - 1, kind)
-        if atomic.writes:
+            touch_units(shadow, element * units, element * units + units - 1,
+                        RACE_ATOMIC_WRITE if writes else RACE_ATOMIC_READ)
+        if writes:
             self.step()
             self.fence_here()
             for element in elements:
                 self.tell(shadow.element(element))
 
-    def after_atomic(self, atomic, array_id, elements):
+    def atomic_ended(self, atomic, *, failed):
         """Hear of what came before the operations that this one saw."""
-        if atomic.op != "store_release":
-            self.hear_elements(<Shadow?> self.shadows[array_id], elements)
+        cdef Shadow shadow
+        if not failed and atomic.op != "store_release":
+            shadow = self.shadow(atomic)
+            self.hear_elements(shadow, self.elements if atomic is self.atomic else elements_of(shadow, atomic))
+        self.atomic = None
 
-    cdef int hear_elements(self, Shadow shadow, elements) except -1:
+    cdef int hear_elements(self, Shadow shadow, tuple elements) except -1:
+        cdef Py_ssize_t element
         for element in elements:
             self.hear(shadow.element(element))
+        self.hear_of_the_dead()
         self.step()
         self.fence_here()
         self.refresh()
@@ -280,39 +320,5 @@ cdef class Watcher:
                 self.known[worker] = clock
             self.fenced[worker] = self.visible[worker] = self.known[worker]
         self.meetings += 1
+        self.hear_of_the_dead()
         self.refresh()
-
-
-cdef Held read_hold(Shadow shadow, hold):
-    """Return the rows of a hold, and its stripes if they are more than the first row's."""
-    cdef Held held
-    cdef cnp.ndarray array = <cnp.ndarray?> hold.array
-    cdef Py_ssize_t place
-    key = hold.key
-    if PyLong_CheckExact(key) and cnp.PyArray_NDIM(array) and shadow.row:
-        # A row of an array whose rows are rows of the whole one
-        place = key
-        if place < 0:
-            place += cnp.PyArray_DIM(array, 0)
-        place = <char *> cnp.PyArray_DATA(array) - shadow.home + place * cnp.PyArray_STRIDE(array, 0)
-        if place % shadow.row == 0 and inner_bytes(array) <= shadow.row:
-            return Held(shadow.array_id, place // shadow.row, place // shadow.row + 1, hold.shared)
-    rows = hold.rows
-    if len(rows) == 0:
-        held = Held(shadow.array_id, 0, 0, hold.shared)
-        held.stripes = ()
-        return held
-    held = Held(shadow.array_id, rows[0, 0], rows[-1, 1], hold.shared, rows if len(rows) > 1 else None)
-    held.stripes = hold.stripes
-    return held
-
-
-cdef Py_ssize_t inner_bytes(cnp.ndarray array):
-    """Return how far the elements of one row reach; too far if any stride goes back."""
-    cdef Py_ssize_t reach = cnp.PyArray_ITEMSIZE(array)
-    cdef int axis
-    for axis in range(1, cnp.PyArray_NDIM(array)):
-        if cnp.PyArray_STRIDE(array, axis) < 0:
-            return 1 << 62
-        reach += max(0, cnp.PyArray_DIM(array, axis) - 1) * cnp.PyArray_STRIDE(array, axis)
-    return reach

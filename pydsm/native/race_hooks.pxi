@@ -10,13 +10,31 @@ def read_fancy_with(function):
 
 
 cdef inline cnp.ndarray plain(cnp.ndarray array, bint writes):
-    """Return a plain ndarray on the same memory; writable if the detector hands arrays out read-only."""
+    """Return a plain ndarray on the same memory; writable where a strict array is read-only for others alone."""
     cdef cnp.ndarray view = view_of(array)
-    cdef Shadow shadow
-    if writes and not cnp.PyArray_ISWRITEABLE(view):
-        shadow = shadow_of(array)
-        if shadow is not None and shadow.strict:
-            PyArray_ENABLEFLAGS(view, NPY_ARRAY_WRITEABLE)
+    if writes and is_strict(array) and cnp.PyArray_ISWRITEABLE(root_of(array)):
+        PyArray_ENABLEFLAGS(view, NPY_ARRAY_WRITEABLE)
+    return view
+
+
+cdef inline bint is_strict(cnp.ndarray array) noexcept:
+    return Py_TYPE(array) != race_type
+
+
+cdef inline cnp.ndarray root_of(cnp.ndarray array):
+    """Return the whole array, which only the detector has."""
+    cdef PyObject *base = cnp.PyArray_BASE(array)
+    while base != NULL and race_is_checked(<object> base):
+        array = <cnp.ndarray> base
+        base = cnp.PyArray_BASE(array)
+    return array
+
+
+def writable(cnp.ndarray array not None):
+    """Return an array of the same class on the same memory, writable as `bare` is."""
+    cdef cnp.ndarray view = array.view()
+    if is_strict(array) and cnp.PyArray_ISWRITEABLE(root_of(array)):
+        PyArray_ENABLEFLAGS(view, NPY_ARRAY_WRITEABLE)
     return view
 
 
@@ -27,6 +45,9 @@ cdef inline cnp.ndarray view_of(cnp.ndarray array):
 
 cdef int inform(array, key, bint write) except -1:
     """Tell those who want to know of accesses before they are made."""
+    global listeners
+    if listeners is None:
+        listeners = find_listeners()
     for listener in listeners:
         listener.accessed(array, key, write=write)
     return 0
@@ -149,7 +170,7 @@ def getitem(cnp.ndarray self not None, key):
     shadow = shadow_of(self)
     if shadow is None:
         return race_get_item(self, key)
-    if listeners:
+    if listeners is not EMPTY:
         inform(self, key, False)
     if is_one_item(key, self, &offset):
         touch_bytes(shadow, <char *> cnp.PyArray_DATA(self) - shadow.home + offset, cnp.PyArray_ITEMSIZE(self), RACE_READ)
@@ -173,9 +194,8 @@ def setitem(cnp.ndarray self not None, key, value):
     touch_operand(value)
     shadow = shadow_of(self)
     if shadow is None:
-        race_set_item(self, key, value)
-        return None
-    if listeners:
+        return set_item(self, key, value)
+    if listeners is not EMPTY:
         inform(self, key, True)
     if not is_itself(self, key, value):
         touch_operand(key)
@@ -184,10 +204,7 @@ def setitem(cnp.ndarray self not None, key, value):
 
 
 cdef object set_item(cnp.ndarray self, object key, object value):
-    if cnp.PyArray_ISWRITEABLE(self):
-        race_set_item(self, key, value)
-    else:
-        race_set_item(plain(self, True), key, value)
+    race_set_item(plain(self, True) if is_strict(self) else self, key, value)
     return None
 
 
@@ -210,7 +227,7 @@ def access(array, int kind, key=...):
     shadow = shadow_of(<cnp.ndarray> array)
     if shadow is None:
         return
-    if listeners:
+    if listeners is not EMPTY:
         inform(array, key, kind == RACE_WRITE)
     if key is Ellipsis:
         touch(shadow, <cnp.ndarray> array, kind)
@@ -221,69 +238,3 @@ def access(array, int kind, key=...):
 def bare(array, bint writes=False):
     """Return a checked array as a plain one on the same memory, and anything else as it is."""
     return plain(<cnp.ndarray> array, writes) if race_is_checked(array) else array
-
-
-def array_ufunc(self, ufunc, method, *inputs, **kwargs):
-    """Do what a ufunc does, on plain arrays; see `numpy.ndarray.__array_ufunc__`."""
-    cdef tuple out = kwargs.get("out", ())
-    cdef bint seen = active is not None and not quiet
-    where = kwargs.get("where", True)
-    if seen:
-        see_ufunc(method, inputs, out, where)
-    if out:
-        kwargs["out"] = tuple([bare(array, True) for array in out])
-    if where is not True:
-        kwargs["where"] = bare(where)
-    plains = [bare(array) for array in inputs]
-    if method == "at":
-        plains[0] = bare(inputs[0], True)
-    result = getattr(ufunc, method)(*plains, **kwargs)
-    if not out:
-        return result
-    if type(result) is tuple:
-        return tuple([given if given is not None else made for given, made in zip(out, result)])
-    return out[0] if out[0] is not None else result
-
-
-cdef int see_ufunc(method, tuple inputs, tuple out, where) except -1:
-    if method == "at":
-        touch_operand(inputs[1])
-        for other in inputs[2:]:
-            touch_operand(other)
-        access(inputs[0], RACE_WRITE, inputs[1])
-        return 0
-    for array in inputs:
-        if race_is_checked(array) and not is_among(array, out):
-            see_part(array, RACE_READ, where, method)
-        elif type(array) is list or type(array) is tuple:
-            touch_operand(array)
-    for array in out:
-        if race_is_checked(array):
-            see_part(array, RACE_WRITE, where, method)
-    return touch_operand(where)
-
-
-cdef bint is_among(array, tuple out):
-    """Say whether an operand is what is written: then the write says it all."""
-    cdef cnp.ndarray a = <cnp.ndarray> array
-    cdef cnp.ndarray b
-    for other in out:
-        if other is array:
-            return True
-        if cnp.PyArray_Check(other):
-            b = <cnp.ndarray> other
-            if cnp.PyArray_DATA(a) == cnp.PyArray_DATA(b) and a.shape == b.shape and a.strides == b.strides:
-                return True
-    return False
-
-
-cdef int see_part(array, int kind, where, method) except -1:
-    """See an access where a mask says so."""
-    mask = np.asarray(bare(where))
-    if where is True or (mask.ndim == 0 and mask):
-        access(array, kind)
-    elif method == "__call__" and mask.any():
-        access(array, kind, np.broadcast_to(mask, array.shape) if mask.ndim <= array.ndim else ...)
-    elif method != "__call__":
-        access(array, kind)
-    return 0

@@ -33,28 +33,26 @@ cdef class Shadow:
     parts : dict of str to ndarray of uint64
         ``cells``, ``cover``, ``summary``, ``newest``, ``atomics``, ``locks``, ``elements``; see
         `pydsm.races.layout`.
-    units, shift, workers, me : int
+    units, units_of_item, shift, workers, me : int
     """
 
     cdef race_planes planes
     cdef char *home
     cdef readonly object array_id
-    cdef readonly Py_ssize_t unit, row, block
+    cdef readonly Py_ssize_t unit, row, block, units_of_item
     cdef Py_ssize_t stripes, slots, nbytes
     cdef uint64_t *locks                # [stripe][exclusive, shared][known, fenced][worker]
     cdef uint64_t *elements             # [slot][known, fenced][worker]
     cdef list held
     cdef object merged_any, merged_own  # intervals of all of them, and of those held exclusively
     cdef object keep
-    cdef bint strict
 
     def __cinit__(self, array_id, uintptr_t home, Py_ssize_t unit, Py_ssize_t row, Py_ssize_t block, dict parts,
-                  *, Py_ssize_t units, int shift, int workers, int me, bint strict=False):
+                  *, Py_ssize_t units, Py_ssize_t units_of_item, int shift, int workers, int me):
         self.array_id, self.home, self.unit, self.row, self.block = array_id, <char *> home, unit, row, block
-        self.nbytes = units * unit
+        self.units_of_item, self.nbytes = units_of_item, units * unit
         self.keep = parts
         self.held = []
-        self.strict = strict
         cdef race_planes *planes = &self.planes
         planes.units, planes.shift, planes.workers, planes.me = units, shift, workers, me
         planes.cells, planes.ncells = words_of(parts["cells"]), parts["cells"].shape[2]

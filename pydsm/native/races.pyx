@@ -105,6 +105,7 @@ cdef extern from *:
         return PyArray_View((PyArrayObject *) array, NULL, &PyArray_Type);
     }
     """
+    PyTypeObject *race_type
     object race_view(object array)
     int race_bind(object type, object member) except -1
     bint race_is_checked(object o)
@@ -119,7 +120,9 @@ NEWEST = RACE_NEWEST
 
 cdef Watcher active = None      # of the worker that this process is
 cdef int quiet = 0              # how many `racy` blocks are open
-cdef tuple listeners = ()       # who wants to know of accesses before they are made
+cdef tuple listeners = ()       # who wants to know of accesses before they are made; None: not asked yet
+cdef tuple EMPTY = ()
+cdef object find_listeners = None
 
 
 def bind(type array_class, member):
@@ -127,10 +130,11 @@ def bind(type array_class, member):
     race_bind(array_class, member)
 
 
-def watch(Watcher watcher, tuple told):
-    """Set who checks this process's accesses from now on, and who else is told of them; None: nobody."""
-    global active, listeners
-    active, listeners = watcher, told
+def watch(Watcher watcher, find):
+    """Set who checks this process's accesses from now on (None: nobody), and who says who else is told of them."""
+    global active, listeners, find_listeners
+    active, find_listeners = watcher, find
+    listeners = EMPTY if find is None else None
 
 
 def hush(int step):
@@ -155,8 +159,10 @@ def claim(cnp.ndarray words not None, uint64_t key):
 # The parts are compiled into this one module, so that what one does in another is inlined.
 include "race_shadow.pxi"
 include "race_clocks.pxi"
+include "race_holds.pxi"
 include "race_sites.pxi"
 include "race_touch.pxi"
 include "race_hooks.pxi"
+include "race_ufunc.pxi"
 
-os.register_at_fork(after_in_child=lambda: watch(None, ()))   # a child that a worker forks is no worker
+os.register_at_fork(after_in_child=lambda: watch(None, None))   # a child that a worker forks is no worker

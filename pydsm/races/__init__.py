@@ -42,7 +42,7 @@ __all__ = ["Place", "Race", "Side", "instrument", "racy"]
 
 def instrument(check: Any) -> Any:
     """Return what checks the runs of a team that was made with ``check=check``."""
-    from pydsm.races.instrument import RaceCheck  # a program that only marks its races needs none of it
+    from pydsm.races.check import RaceCheck  # a program that only marks its races needs none of it
     from pydsm.races.options import read_options
 
     return RaceCheck(read_options(check))

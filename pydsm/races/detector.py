@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from pydsm.core.events import Atomic, Hold, Observer, observers
+from pydsm.core.events import Observer, observers
 from pydsm.core.place import address_of
-from pydsm.native.races import Shadow, Watcher, report_to, set_shadow, watch
 from pydsm.races import segments
 from pydsm.races.findings import Findings
 from pydsm.races.layout import unit_of
+from pydsm.races.machine import Shadow, Watcher, report_to, set_shadow, watch
 from pydsm.races.options import RaceOptions
 from pydsm.races.sites import Sites, texts_of
 from pydsm.sync.namespace import Namespace
@@ -20,17 +17,18 @@ from pydsm.sync.namespace import Namespace
 __all__ = ["Detector"]
 
 
-class Detector(Watcher, Observer):  # type: ignore[misc]
+class Detector(Watcher, Observer):
     """What a worker's synchronisation means for its clocks; the clocks themselves are native.
 
-    `Watcher` has `acquired`, `releasing`, `fencing`, `arriving` and `met`.
+    `Watcher` has `acquired`, `releasing`, `atomic_begins`, `atomic_ended`, `fencing`, `arriving` and `met`.
     """
 
     def __new__(cls, options: RaceOptions, namespace: Namespace, rank: int, size: int) -> Detector:
         """Attach what the parent made."""
         parts = segments.team_parts(namespace, size)
-        shared = (parts[name] for name in ("base", "live", "history", "arrivals", "locks"))
-        self: Detector = Watcher.__new__(cls, rank, size, *shared, predict=options.mode == "predict")
+        shared = [parts[name] for name in ("base", "live", "history", "arrivals", "locks")]
+        predict = options.mode == "predict"
+        self: Detector = Watcher.__new__(cls, rank, size, *shared, segments.slots(namespace, size), predict=predict)
         self._begin(options, namespace, parts)
         return self
 
@@ -44,11 +42,11 @@ class Detector(Watcher, Observer):  # type: ignore[misc]
     def begin(self) -> None:
         """Begin to check."""
         report_to(self._findings.report)
-        watch(self, ())
+        watch(self, lambda: _listeners(self))
 
     def end(self, *, failed: bool) -> None:
         """Check no more."""
-        watch(None, ())
+        watch(None, None)
 
     def mapped(self, root: Any, description: Any, array_id: int) -> None:
         """Give an array its shadow."""
@@ -62,47 +60,20 @@ class Detector(Watcher, Observer):  # type: ignore[misc]
             description.block,
             segments.array_parts(self._namespace, description.name, array_id, plan),
             units=plan.units,
+            units_of_item=root.itemsize // unit,
             shift=plan.shift,
             workers=self.workers,
             me=self.me,
-            strict=self._options.mode == "strict" and not description.guarded and not _is_readonly(root),
         )
         set_shadow(root, shadow)
         self.add(shadow)
         self._findings.add(array_id, description.name, description.shape, root.itemsize // unit)
 
-    def acquired(self, holds: Sequence[Hold]) -> None:
-        """See an acquire have all of them."""
-        for hold in holds:
-            if hold.array is None:
-                self._findings.add(hold.array_id, hold.name, (), 1)
-        Watcher.acquired(self, holds)
 
-    def atomic_begins(self, atomic: Atomic) -> None:
-        """See an atomic operation before it is done."""
-        self.before_atomic(atomic, atomic.array_id, atomic.elements.tolist())
-
-    def atomic_ended(self, atomic: Atomic, *, failed: bool) -> None:
-        """See it done."""
-        if not failed:
-            self.after_atomic(atomic, atomic.array_id, atomic.elements.tolist())
-
-
-def _is_readonly(root: Any) -> bool:
-    return root.base is not None and not root.base.flags.writeable
-
-
-def tell_others() -> None:
-    """Tell those observers of accesses that want to know of them."""
-
-
-def listeners_of(detector: Observer) -> tuple[Observer, ...]:
+def _listeners(detector: Observer) -> tuple[Observer, ...]:
     """Return who else wants to know of accesses."""
     return tuple(
         observer
         for observer in observers()
         if observer is not detector and type(observer).accessed is not Observer.accessed
     )
-
-
-_ = np

@@ -12,7 +12,7 @@ import numpy as np
 
 from pydsm.core.events import observers
 from pydsm.errors import RaceError
-from pydsm.native.races import ATOMIC_READ, ATOMIC_WRITE, READ, WRITE, Shadow, claim
+from pydsm.races.machine import ATOMIC_READ, ATOMIC_WRITE, READ, WRITE, Shadow, claim
 from pydsm.races.options import RaceOptions
 from pydsm.races.report import Race, Side, to_json
 from pydsm.races.sites import Sites
@@ -63,7 +63,7 @@ class Findings:
         self._arrays: dict[int, tuple[str, tuple[int, ...], int]] = {}
 
     def add(self, array_id: int, name: str, shape: tuple[int, ...], units: int) -> None:
-        """Learn what an array, or a lock, is called; `units` of them are an item."""
+        """Learn what an array is called and shaped; `units` of them are an item."""
         self._arrays[array_id] = name, shape, units
 
     def report(self, shadow: Shadow, kind: int, site: int, clashes: list[Clash]) -> None:
@@ -123,31 +123,42 @@ class Findings:
         return tuple(held)
 
     def _hold(self, array_id: int, start: int, stop: int) -> str:
-        name, shape, _ = self._arrays.get(array_id & ~_SHARED, ("", (), 1))
-        if not shape:
-            return f"lock {name!r}" if name else "a named lock"
+        if array_id & ~_SHARED not in self._arrays:
+            return self._lock(array_id)
+        name = self._arrays[array_id & ~_SHARED][0]
         rows = f"row {start}" if stop == start + 1 else f"rows {start}:{stop}"
         return f"{rows} of {name!r}{' (shared)' if array_id & _SHARED else ''}"
+
+    def _lock(self, lock_id: int) -> str:
+        """Return the name of a named lock, which this worker may never have held."""
+        name = self._watcher.lock_names.get(lock_id)
+        return "a named lock" if name is None else f"lock {name!r}"
 
     def _describe(self, shadow: Shadow, first: int, last: int) -> tuple[str, tuple[int, int], str]:
         """Return the array's name, the rows and the elements from one unit to another."""
         name, shape, units = self._arrays[shadow.array_id]
         begin, end = first // units, last // units
         rows = first * shadow.unit // shadow.row, last * shadow.unit // shadow.row
-        start, stop = (np.unravel_index(place, shape) for place in (begin, end))
+        start, stop = _index_of(begin, shape), _index_of(end, shape)
         if begin == end:
-            index = ", ".join(map(str, start))
-            return name, rows, f"element [{index}]"
+            return name, rows, f"element [{', '.join(map(str, start))}]"
         if len(shape) == 1:
             return name, rows, f"elements [{start[0]}:{stop[0] + 1}]"
-        parts = []
-        exact = True
-        for axis, (low, high) in enumerate(zip(start, stop, strict=True)):
-            if not exact:
-                low, high = 0, shape[axis] - 1  # noqa: PLW2901
-            parts.append(str(low) if low == high else f"{low}:{high + 1}")
-            exact = exact and bool(low == high)
-        return name, rows, f"elements in [{', '.join(parts)}]"
+        return name, rows, f"elements in [{', '.join(_extents(start, stop))}]"
+
+
+def _index_of(place: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(int(part) for part in np.unravel_index(place, shape))
+
+
+def _extents(start: tuple[int, ...], stop: tuple[int, ...]) -> list[str]:
+    """Return the smallest box of whole axes that has both elements and all between."""
+    parts: list[str] = []
+    whole = False
+    for low, high in zip(start, stop, strict=True):
+        parts.append(":" if whole else str(low) if low == high else f"{low}:{high + 1}")
+        whole = whole or low != high
+    return parts
 
 
 def _digest(race: Race) -> int:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from pydsm.native.races import NEWEST
+from pydsm.races.machine import NEWEST
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

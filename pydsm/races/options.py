@@ -36,6 +36,12 @@ class RaceOptions:
     exitcode: int = 66
     suppressions: str = ""
 
+    def as_text(self) -> str:
+        """Return what says the same in ``PYDSM_RACE``."""
+        words = [self.mode, f"halt_on_error={int(self.halt_on_error)}", f"exitcode={self.exitcode}"]
+        paths = {"log_path": self.log_path, "suppressions": self.suppressions}
+        return " ".join(words + [shlex.quote(f"{name}={path}") for name, path in paths.items() if path])
+
 
 def read_options(check: Any) -> RaceOptions:
     """Read what a team was given, and the environment's options for what it does not say.

@@ -108,13 +108,14 @@ class Race:
         mine, theirs = self.access, self.previous
         if self.possible:
             return (
-                "They came one after the other this time, but only by locks that do not belong to these rows: "
-                "hold the rows themselves on both sides, or put a fence before and after, or a barrier between"
+                "They came one after the other this time, but only by locks that do not belong\n  to these rows: "
+                "hold the rows themselves on both sides, or put fences or a barrier between"
             )
-        known = f"up to its time {self.heard_of}" if self.heard_of else "nothing"
+        other = f"rank {theirs.rank}"
+        known = f"of {other} up to its time {self.heard_of}" if self.heard_of else f"nothing of {other}"
         return (
-            f"No barrier, lock, fence or atomic operation of both lies between: when rank {mine.rank} made its access, "
-            f"it had heard of rank {theirs.rank} {known}"
+            f"No barrier, lock, fence or atomic operation of both lies between:\n"
+            f"  when rank {mine.rank} made its access, it had heard {known}"
         )
 
     @property
@@ -125,7 +126,9 @@ class Race:
     @property
     def key(self) -> tuple[str, bool, tuple[Any, ...]]:
         """What makes it the same race: array and both places."""
-        places = sorted((side.place.file, side.place.line, side.place.function) for side in (self.access, self.previous))
+        places = sorted(
+            (side.place.file, side.place.line, side.place.function) for side in (self.access, self.previous)
+        )
         return self.array, self.possible, tuple(places)
 
 

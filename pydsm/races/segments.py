@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from pydsm.core import names
+from pydsm.core.layout import SLOT, Slot, slot_word
 from pydsm.errors import NoRoomError
 from pydsm.ipc import segment, shm
 from pydsm.races.layout import ArrayPlan, TeamPlan, carve, length_of, unit_of
@@ -15,7 +16,7 @@ from pydsm.sync.namespace import Namespace
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["TEXT_BYTES", "array_parts", "join", "plan_of", "remove_array", "team_parts", "texts"]
+__all__ = ["TEXT_BYTES", "array_parts", "join", "plan_of", "remove_array", "slots", "team_parts", "texts"]
 
 TEXT_BYTES: Final = 1 << 19
 """Bytes of each worker for the places it names, and as many for its reports."""
@@ -47,6 +48,14 @@ def team_parts(namespace: Namespace, workers: int) -> dict[str, NDArray[Any]]:
 def texts(namespace: Namespace, workers: int) -> NDArray[Any]:
     """Return the bytes for places and reports, ``[worker][places, reports][...]``."""
     return join(namespace, "race.texts", (workers, 2, TEXT_BYTES), _BYTE)
+
+
+def slots(namespace: Namespace, workers: int) -> NDArray[Any]:
+    """Return two words of each worker's slot: whether it is taken, and the barrier."""
+    words = segment.attach(names.team_name(namespace.name), _WORD, shared=namespace.is_shared)
+    start = slot_word(0, 0)
+    table = words[start : start + workers * SLOT].reshape(workers, SLOT)
+    return table.T[Slot.STATE : Slot.BARRIER + 1 : Slot.BARRIER - Slot.STATE]
 
 
 def plan_of(root: Any, workers: int) -> ArrayPlan:

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-import pydsm
-from pydsm.native.races import intern_with
+from pydsm.races.machine import intern_with
 from pydsm.races.report import Place
 from pydsm.races.texts import Texts
 
@@ -87,11 +86,14 @@ def is_inside(file: str) -> bool:
     return file.startswith(_OWN) or (file.startswith("<frozen") and file.endswith(">"))
 
 
-def _folder(package: Any) -> str:
-    return os.path.dirname(os.path.abspath(package.__file__)) + os.sep
+def _folder(file: str, up: int) -> str:
+    folder = os.path.abspath(file)
+    for _ in range(up):
+        folder = os.path.dirname(folder)
+    return folder + os.sep
 
 
-_OWN: Final = (_folder(pydsm), _folder(np))
+_OWN: Final = (_folder(__file__, 2), _folder(np.__file__, 1))
 
 
 def texts_of(parts: dict[str, NDArray[Any]], bytes_of: NDArray[Any], kind: int) -> list[Texts]:

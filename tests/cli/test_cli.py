@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -178,3 +179,24 @@ def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     shown = capsys.readouterr().out
     assert all(command in shown for command in ("ls", "clean", "run"))
+
+
+def test_a_program_gets_what_the_command_does_not_know(tmp_path: Path) -> None:
+    def output(*arguments: str) -> str:
+        done = subprocess.run([sys.executable, "-m", "pydsm", *arguments], capture_output=True, text=True, timeout=60)
+        return done.stdout + done.stderr
+
+    program = tmp_path / "shown.py"
+    program.write_text("import sys; print(sys.argv[1:])\n")
+    explored = json.loads(
+        output("explore", str(program), "--seeds", "1", "--size", "3", "--json", "--", "--seeds", "x")
+    )
+    assert explored["program"][1:] == ["--size", "3", "--seeds", "x"]
+    assert output("run", str(program), "-n", "3") == "['-n', '3']\n"
+    assert "unrecognized arguments: --size" in output("ls", "--size")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    command = f"{sys.executable} -m pydsm lab | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("SB\n", "")

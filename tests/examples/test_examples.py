@@ -42,8 +42,8 @@ WORK = {  # what the workers of each script run
 }
 
 
-def run(*command: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(EXAMPLES)}
+def run(*command: str, memory: str = "coherent") -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(EXAMPLES), "PYDSM_MEMORY": memory}
     return subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, timeout=60)
 
 
@@ -58,10 +58,11 @@ def test_every_script_is_tested_and_listed() -> None:
     assert all(f"`python examples/{script}.py" in readme for script in scripts)
 
 
-@pytest.mark.parametrize("workers", [2, 3])
+@pytest.mark.parametrize(("memory", "workers"), [("coherent", 2), ("coherent", 3), ("release", 3), ("entry", 3)])
 @pytest.mark.parametrize("script", SMALL)
-def test_script_finds_its_result_right(script: str, workers: int) -> None:
-    result = run(str(EXAMPLES / f"{script}.py"), *SMALL[script].split(), "--workers", str(workers))
+def test_script_finds_its_result_right_on_every_memory(script: str, memory: str, workers: int) -> None:
+    program = str(EXAMPLES / f"{script}.py")
+    result = run(program, *SMALL[script].split(), "--workers", str(workers), memory=memory)
     assert result.stderr == ""
     assert result.returncode == 0
     assert last_line(result).startswith(f"{script}: ")

@@ -15,6 +15,8 @@ import pydsm
 from pydsm.core.events import observers
 from pydsm.ipc import mapping
 from pydsm.memory import replica
+from pydsm.sync import watch
+from tests.memory.wrong_programs import turns
 from tests.programs import until
 
 NewTeam = Callable[..., pydsm.Team]
@@ -194,26 +196,82 @@ def test_pages_that_nobody_writes_are_nobodys_own(new_team: NewTeam) -> None:
         assert team.run(program) == [3, 0]
 
 
+@pytest.mark.parametrize("size", [10, 100_000])
+def test_a_write_that_changes_no_bit_is_none(new_team: NewTeam, size: int) -> None:
+    """It makes a page the worker's own, which must not keep what is written to the home later."""
+
+    def program(worker: pydsm.Worker) -> list[int]:
+        A, seen = worker["A"], []
+        for turn in range(3):
+            if worker.rank == 0:
+                A[:] = A.copy()
+            worker.barrier()
+            if worker.rank == 1:
+                A[::7] = turn + 1
+            worker.barrier()
+            seen.append(int(A[7]))
+        return seen
+
+    with new_team(2) as team:
+        A = team.array("A", size, int)
+        assert team.run(program) == [[1, 2, 3]] * 2
+        assert A[7] == 3
+
+
+def test_a_thread_may_write_while_its_worker_is_in_a_barrier(new_team: NewTeam) -> None:
+    """Its page becomes the worker's own when the twin's is not kept any more, if there was nobody to write it."""
+
+    def program(worker: pydsm.Worker) -> list[int]:
+        A = worker["A"]
+        if worker.rank == 1:
+            A[100_001] = 7
+            turns.wait(1)
+            worker.barrier()
+        else:
+            arrived, observer = threading.Event(), observers()[0]
+            honest = observer.arriving
+            observer.arriving = lambda: (honest(), arrived.set())  # type: ignore[assignment, func-returns-value]
+
+            def write() -> None:
+                arrived.wait()
+                A[100_000] = 5
+                turns.step()
+
+            thread = threading.Thread(target=write)
+            thread.start()
+            worker.barrier()
+            thread.join()
+        seen = A[100_000:100_002].tolist()
+        worker.barrier()
+        return [*seen, *A[100_000:100_002].tolist()]
+
+    turns.reset()
+    with new_team(2) as team:
+        A = team.array("A", 200_000, int)
+        assert team.run(program) == [[5, 7, 5, 7], [0, 7, 5, 7]]
+        assert A[100_000:100_002].tolist() == [5, 7]
+
+
 # -- who maps what ------------------------------------------------------------------------
 
 
-def test_two_mappings_in_one_process_are_one_replica(new_team: NewTeam) -> None:
+@pytest.mark.parametrize("size", [3, 100_000])
+def test_two_mappings_in_one_process_are_one_replica(new_team: NewTeam, size: int) -> None:
     with new_team(2) as team:
-        A = team.array("A", 3, int)
+        A = team.array("A", size, int)
         attached = [pydsm.attach(f"{team.namespace}/A", readonly=True)]
 
         def program(worker: pydsm.Worker) -> list[list[int]]:
             same = attached[0]
-            A[worker.rank] = 5
-            mine = same.tolist()
+            A[-worker.rank] = 5  # on different pages, if there are some
+            mine = same[[0, -1]].tolist()
             worker.barrier()
             with pytest.raises(ValueError, match="read-only"):
                 same[0] = 1
-            return [mine, same.tolist(), worker["A"].tolist()]
+            return [mine, same[[0, -1]].tolist(), worker["A"][[0, -1]].tolist()]
 
-        both = [5, 5, 0]
-        assert team.run(program) == [[[5, 0, 0], both, both], [[0, 5, 0], both, both]]
-        assert attached.pop().tolist() == A.tolist() == both
+        assert team.run(program) == [[[5, 0], [5, 5], [5, 5]], [[0, 5], [5, 5], [5, 5]]]
+        assert attached.pop()[[0, -1]].tolist() == A[[0, -1]].tolist() == [5, 5]
 
 
 def test_a_guarded_array_is_a_replica_too(new_team: NewTeam) -> None:
@@ -445,6 +503,28 @@ def test_wait_until_sees_what_regions_fences_and_ends_publish(new_team: NewTeam,
         assert team.run(program) == [0, 1]
 
 
+@pytest.mark.parametrize("how", ["atomic", "many", "region"])
+def test_who_waits_is_woken_when_it_can_be_seen(new_team: NewTeam, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def program(worker: pydsm.Worker) -> None:
+        A = worker["A"]
+        for turn in range(100):
+            A.wait_until((0, 1), "==", 2 * turn + worker.rank)
+            if how == "atomic":
+                A.fetch_add((0, 1), 1)
+            elif how == "many":
+                A.accumulate(0, 1)
+            else:
+                with A.locked(0) as row:
+                    row += 1
+
+    monkeypatch.setattr(watch, "_FIRST_PARK", 300.0)  # who is not woken sleeps until the test's time is over
+    monkeypatch.setattr(watch, "_LAST_PARK", 300.0)
+    with new_team(2) as team:
+        A = team.array("A", (1, 2), int)
+        team.run(program)
+        assert A[0, 1] == 200
+
+
 def test_a_region_sees_atomic_operations_on_its_rows(new_team: NewTeam) -> None:
     def program(worker: pydsm.Worker) -> bool:
         A = worker["A"]
@@ -603,6 +683,54 @@ def test_a_death_in_an_update_with_undo_changes_nobodys_rows(new_team: NewTeam) 
         assert A.tolist() == [10, 5]
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_death_while_writes_are_brought_home_is_made_good_by_the_next(new_team: NewTeam, when: str) -> None:
+    def program(worker: pydsm.Worker) -> list[list[int]]:
+        A, observer, seen = worker["A"], observers()[0], []
+        log, honest = observer._log, observer.met  # type: ignore[attr-defined]
+        close = log.close_epoch
+
+        def die() -> None:
+            if when == "after":
+                close()
+            turns.step()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        if worker.rank == 0:
+            log.close_epoch = die
+        else:
+            observer.met = lambda: (turns.wait(1), honest())  # type: ignore[assignment, func-returns-value]
+        for turn in range(1, 4):
+            A[worker.rank] = turn
+            worker.barrier()
+            seen.append(A.tolist())
+            worker.barrier()
+        return seen
+
+    turns.reset()
+    with new_team(3, on_death="continue") as team:
+        A = team.array("A", 3, int)
+        first, *others = team.run(program)
+        assert isinstance(first, pydsm.WorkerDiedError)
+        assert others == [[[1, 1, 1], [1, 2, 2], [1, 3, 3]]] * 2
+        assert A.tolist() == [1, 3, 3]
+
+
+def test_a_team_for_a_group_has_a_log_for_the_group(new_team: NewTeam) -> None:
+    def program(worker: pydsm.Worker) -> None:
+        with worker["A"].locked(0):
+            worker["A"][0] += 1
+
+    with new_team(2, mode=0o660) as team:
+        A = team.array("A", 1, int)
+        team.run(program)
+        assert A[0] == 2
+        modes = {
+            os.stat(f"/dev/shm/{name}").st_mode & 0o777 for name in os.listdir("/dev/shm") if team.namespace in name
+        }
+        assert modes == {0o660}
+
+
 def test_a_failed_worker_s_writes_come_home(new_team: NewTeam) -> None:
     def program(worker: pydsm.Worker) -> None:
         worker["A"][worker.rank] = 4
@@ -621,20 +749,26 @@ def test_a_failed_worker_s_writes_come_home(new_team: NewTeam) -> None:
         assert team.run(lambda worker: worker["A"].tolist())[0][1] == 5
 
 
-def test_a_child_of_a_worker_keeps_no_lock_of_its_parent(new_team: NewTeam) -> None:
+def test_a_child_of_a_dead_worker_keeps_no_lock(new_team: NewTeam) -> None:
     def program(worker: pydsm.Worker) -> int:
         A, log = worker["A"], observers()[0]._log  # type: ignore[attr-defined]
-        with log:
-            pid = os.fork()
-            if pid == 0:
-                signal.pause()
+        if worker.rank == 1:
+            log.__enter__()
+            if os.fork() == 0:
+                os.close(write)
+                os.read(read, 1)  # until the test is over
+                os._exit(0)
+            os.kill(os.getpid(), signal.SIGKILL)
         with A.locked(0):
             A[0] += 1
         worker.barrier()
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
         return int(A[0])
 
-    with new_team(2) as team:
-        team.array("A", 1, int)
-        assert team.run(program) == [2, 2]
+    read, write = os.pipe()
+    try:
+        with new_team(2, on_death="continue") as team:
+            team.array("A", 1, int)
+            assert team.run(program)[0] == 1
+    finally:
+        os.close(read)
+        os.close(write)

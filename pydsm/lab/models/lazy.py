@@ -10,7 +10,8 @@ the past of all others (that is a race), any of those that are latest may be.
 - An atomic operation is a fence with one more step in its middle: it changes the home of its element,
   which has the latest published write.  Others may come between the three steps.
 - A barrier is one step in which all publish and all pull.
-- Who looks at the locations when all is over has pulled everything.
+- A worker publishes when its program ends: others may still be at a fence then.  Who looks at the
+  locations when all is over has pulled everything.
 
 A memory is, for each worker, the mask of the writes it knows and the number of the write that each
 location shows (-1: its initial value); the mask that each lock covers; the mask of what is published; and
@@ -48,8 +49,13 @@ class Lazy(InOrder):
 
     def __init__(self, test: Test) -> None:
         super().__init__(test)
+        if any(step.op == "pull" for program in self.programs for step in program):
+            for program in self.programs:
+                program.append(Instruction("publish", "ends: publish"))
         self.place = [write.location for write in test.writes]
-        self.of_location = [mask_of(w for w, at in enumerate(self.place) if at == x) for x in range(len(test.locations))]
+        self.of_location = [
+            mask_of(w for w, at in enumerate(self.place) if at == x) for x in range(len(test.locations))
+        ]
 
     @abstractmethod
     def covered(self, location: int) -> int:
@@ -126,7 +132,9 @@ class Lazy(InOrder):
 
     def latest(self, memory: Intervals, known: int, location: int) -> Sequence[int]:
         """Return the writes to a location, of those known, that are in no other's past; -1 if there are none."""
-        writes = [(w, made) for w, made in enumerate(memory.made) if made and (known & self.of_location[location]) >> w & 1]
+        writes = [
+            (w, made) for w, made in enumerate(memory.made) if made and (known & self.of_location[location]) >> w & 1
+        ]
         return [w for w, _ in writes if not any(past >> w & 1 for _, (past, _) in writes)] or [-1]
 
     def value(self, memory: Intervals, write: int, location: int) -> int:

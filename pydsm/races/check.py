@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from pydsm.array import root_of
@@ -38,12 +38,6 @@ class RaceCheck(Instrument):
 
     def __setstate__(self, options: RaceOptions) -> None:
         RaceCheck.__init__(self, options)
-
-    def check_with(self, others: Mapping[str, Instrument]) -> None:
-        """Refuse a strict check of a memory with replicas, which writes arrays itself."""
-        memory = others.get("memory")
-        if memory is not None and self.options.mode == "strict":
-            raise ValueError("check='strict' works only with memory='coherent': replicas are written by the memory itself")
 
     def open(self, namespace: Namespace, size: int) -> None:
         """Make the team's segments."""
@@ -101,7 +95,7 @@ class _Parent:
             segments.remove_array(self._namespace, array_id)
         for array_id, root in roots.items():
             if array_id not in self._shadows:
-                segments.array_parts(self._namespace, root.name, array_id, segments.plan_of(root, self._size))
+                segments.array_parts(self._namespace, root.name or "", array_id, segments.plan_of(root, self._size))
         self._shadows = set(roots)
 
     def after_run(self) -> None:
@@ -111,5 +105,7 @@ class _Parent:
                 race = from_json(json.loads(line))
                 found.setdefault(race.key, race)
         sure = {(array, places) for array, possible, places in found if not possible}
-        self.races = tuple(race for (array, _, places), race in found.items() if not race.possible or (array, places) not in sure)
+        self.races = tuple(
+            race for (array, _, places), race in found.items() if not race.possible or (array, places) not in sure
+        )
         summary.add(self.races)
