@@ -115,8 +115,14 @@ def get(self: Any, rows: RowKey = None) -> NDArray[Any]:
     return np.array(self[_key(rows)])
 
 
-def put(self: Any, rows: RowKey, values: ArrayLike) -> None:
-    """Write rows, without a lock; they are complete at home when this returns."""
+def put(self: Any, rows: RowKey, values: ArrayLike, mode: Any = None) -> None:
+    """Write rows, without a lock; they are complete at home when this returns.
+
+    With `mode`, as ``np.put`` calls it, it is NumPy's method of that name.
+    """
+    if mode is not None:
+        np.ndarray.put(self, rows, values, mode)  # type: ignore[arg-type]
+        return
     self[_key(rows)] = values
     self.fence(rows)
 

@@ -33,9 +33,12 @@ class Reaper:
         self._process: subprocess.Popen[bytes] | None = subprocess.Popen(
             [sys.executable, "-I", "-S", reaper.__file__, *(f"{pid}={label}" for pid, label in labels.items())],
             stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             start_new_session=True,
         )
+        assert self._process.stdout is not None
+        with self._process.stdout as ready:
+            ready.read(1)  # it watches
         for path in _library_files():
             self.tell(f"file {path}")
 

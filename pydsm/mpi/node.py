@@ -129,17 +129,17 @@ class Node:
         """
         found = [(replica, diff) for replica, spans in wanted if len(diff := replica.changes(spans))]
         told: dict[int, list[tuple[Replica, Diff]]] = {home: [] for home in always}
-        if not found and not told:
-            return
-        with self.merging():
+        with self.merging():  # though nothing was found: a sibling may be just about to tell what is mine
             for replica, diff in found:
-                for home, part in replica.take(diff):
+                for home, part in replica.still_changed(diff):
                     told.setdefault(home, []).append((replica, part))
+            for replica, diff in told.pop(self.index, []):
+                replica.mark_told(diff, 0)
             for home, parts in told.items():
                 number = int(self.sent[home]) + 1
-                self.sent[home] = number
+                self.sent[home] = number  # before the versions: who reads those, then this, asks for enough
                 for replica, diff in parts:
-                    replica.mark_pushed(diff, number)
+                    replica.mark_told(diff, number)
                 post(home, number, [replica.write(diff) for replica, diff in parts])
 
     def everything(self) -> list[tuple[Replica, Spans | None]]:

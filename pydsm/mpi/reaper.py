@@ -28,10 +28,11 @@ def reap(labels: dict[int, str]) -> None:
     """Watch processes until they are dead, or said to end in order; then remove what they left."""
     poll, open_ranks = select.poll(), {}
     for pid, label in labels.items():
-        with contextlib.suppress(OSError):
-            descriptor = os.pidfd_open(pid)
-            open_ranks[descriptor] = label
-            poll.register(descriptor, select.POLLIN)
+        descriptor = os.pidfd_open(pid)
+        open_ranks[descriptor] = label
+        poll.register(descriptor, select.POLLIN)
+    os.write(1, b".")
+    os.close(1)
     poll.register(0, select.POLLIN)
     os.set_blocking(0, False)
     told = b""

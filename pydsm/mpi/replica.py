@@ -97,35 +97,35 @@ class Replica:
         """Return which elements neighbouring stripes have."""
         return [(stripes.start * self.unit, min(stripes.stop * self.unit, len(self.data)))] if stripes else []
 
-    def take(self, found: Diff) -> Iterator[tuple[int, Diff]]:
-        """Make changes known: bump what is home here, yield the rest by home.
-
-        What a sibling has told meanwhile is left out: its message goes first.
-        """
+    def still_changed(self, found: Diff) -> Iterator[tuple[int, Diff]]:
+        """Return changes that were found and are so still, by home: what a sibling has told meanwhile goes first."""
         still = changes_at(self.data, self.twin, found)
         if not len(still):
             return
-        apply(self.twin, still)
-        self.versions[self._stripes_of(still)] += np.uint64(1)
         first = self.homes.node_of(int(still.positions[0]) // self.unit)
         if int(still.positions[-1]) < self.homes.bounds[first + 1] * self.unit:  # all at one home
-            if first != self.node:
-                yield first, still
+            yield first, still
             return
         stripes = still.positions // self.unit
         homes = np.searchsorted(self.homes.bounds, stripes, side="right") - 1
         for home in np.unique(homes).tolist():
-            if home != self.node:
-                yield home, still.where(homes == home)
+            yield home, still.where(homes == home)
 
     def known(self, stripes: range | NDArray[Any]) -> Known:
         """Return which versions of stripes are here, for a message."""
         which = slice(stripes.start, stripes.stop) if isinstance(stripes, range) else stripes
         return self.array_id, stripes, self.versions[which].copy()
 
-    def mark_pushed(self, diff: Diff, number: int) -> None:
-        """Note which message takes changes home."""
-        self.pushed[self._stripes_of(diff)] = number
+    def mark_told(self, diff: Diff, number: int) -> None:
+        """Note that changes are known: at home (0), or to the home by a message of this number.
+
+        Who looks without the lock must not find the twin alike before the version says so.
+        """
+        stripes = self._stripes_of(diff)
+        if number:
+            self.pushed[stripes] = number
+        self.versions[stripes] += np.uint64(1)
+        apply(self.twin, diff)
 
     def write(self, diff: Diff) -> Part:
         """Return a diff as it goes into a message."""

@@ -50,7 +50,10 @@ class RegionHold:
 class LockHold:
     """A named lock that is held; see `Hold`."""
 
-    __slots__ = ("array", "array_id", "deadline", "fence", "key", "name", "recover", "rows", "shared", "stripes", "table")
+    __slots__ = (
+        *("array", "array_id", "deadline", "fence", "key", "name"),
+        *("recover", "rows", "shared", "stripes", "table"),
+    )
 
     def __init__(self, table: LockTable, *, recover: bool = False, deadline: float | None = None) -> None:
         self.table, self.deadline = table, deadline

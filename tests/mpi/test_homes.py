@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -181,8 +182,38 @@ def test_what_two_siblings_find_is_told_once(sides: tuple[Side, Side]) -> None:
     away.A[1] = 3
     found = away.replica.changes()
     assert len(away.publish()) == 1
-    assert list(away.replica.take(found)) == []  # the other one looked before, and comes later
+    assert list(away.replica.still_changed(found)) == []  # the other one looked before, and comes later
     assert home.A[1] == 0
+
+
+def test_who_finds_its_write_told_by_a_sibling_waits_until_that_is_done(
+    sides: tuple[Side, Side], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, away = sides
+    away.A[1] = 3
+    inside, go_on, log = threading.Event(), threading.Event(), []
+    plainly = Replica.mark_told
+
+    def slowly(replica: Replica, diff: Any, number: int) -> None:
+        plainly(replica, diff, number)
+        inside.set()
+        assert go_on.wait(30)
+        log.append("told")
+
+    def look() -> None:
+        assert away.publish() == []  # nothing is left to tell
+        log.append("gone on")
+
+    monkeypatch.setattr(Replica, "mark_told", slowly)
+    telling, looking = threading.Thread(target=away.publish), threading.Thread(target=look)
+    telling.start()
+    assert inside.wait(30)
+    looking.start()
+    looking.join(0.2)  # only who does not wait is through by now
+    go_on.set()
+    telling.join(30)
+    looking.join(30)
+    assert log == ["told", "gone on"]
 
 
 def _wanted(rank: int, stripes: list[int], *, shared: bool = False) -> Wanted:
