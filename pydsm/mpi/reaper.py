@@ -16,11 +16,13 @@ import os
 import select
 import struct
 import sys
+import time
 from typing import Final
 
 __all__ = ["reap"]
 
 _PATIENCE_MS: Final = 10_000
+_TOGETHER_SECONDS: Final = 0.03
 _SHM: Final = "/dev/shm"
 
 
@@ -53,11 +55,10 @@ def reap(labels: dict[int, str]) -> None:
                 *lines, told = told.split(b"\n")
                 said.update(lines)
                 in_order |= _learn(files, lines)
-        dead = [open_ranks.pop(descriptor) for descriptor, _ in ready if descriptor]
-        for descriptor, _ in ready:
-            if descriptor:
-                poll.unregister(descriptor)
-        if dead and not in_order and not named:
+        dead = _bury(poll, open_ranks, ready)
+        if dead and not in_order and not named:  # who was killed after the first may be seen before it: name them all
+            time.sleep(_TOGETHER_SECONDS)
+            dead += _bury(poll, open_ranks, poll.poll(0))
             named = True
             if b"quiet" not in said:
                 sys.stderr.write(f"pydsm: {' or '.join(dead)} died: the job ends\n")
@@ -65,6 +66,16 @@ def reap(labels: dict[int, str]) -> None:
             _be_quiet()
     if not in_order:
         _sweep(files)
+
+
+def _bury(poll: select.poll, open_ranks: dict[int, str], ready: list[tuple[int, int]]) -> list[str]:
+    """Watch the dead no more; return what they are called."""
+    dead = []
+    for descriptor, _ in ready:
+        if descriptor:
+            poll.unregister(descriptor)
+            dead.append(open_ranks.pop(descriptor))
+    return dead
 
 
 def _read() -> bytes | None:
