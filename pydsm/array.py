@@ -146,7 +146,7 @@ class GlobalArray(np.ndarray[Any, np.dtype[Any]]):
     local = local
     halo = halo
     get = get
-    put = put  # type: ignore[assignment]
+    put = put
 
     # -- what it is --------------------------------------------------------------
 
