@@ -61,8 +61,7 @@ def reap(labels: dict[int, str]) -> None:
             dead += _bury(poll, open_ranks, poll.poll(0))
             named = True
             if b"quiet" not in said:
-                sys.stderr.write(f"pydsm: {' or '.join(dead)} died: the job ends\n")
-                sys.stderr.flush()
+                _say(f"pydsm: {' or '.join(dead)} died: the job ends\n")
             _be_quiet()
     if not in_order:
         _sweep(files)
@@ -95,6 +94,12 @@ def _learn(files: set[str], lines: list[bytes]) -> bool:
         elif name:
             files.add(f"{what} {name}")
     return b"bye" in lines
+
+
+def _say(sentence: str) -> None:
+    """Say something, if the launcher still listens."""
+    with contextlib.suppress(OSError):
+        os.write(2, sentence.encode())
 
 
 def _be_quiet() -> None:
