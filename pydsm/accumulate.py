@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from pydsm.core.region import RowKey
 
-__all__ = ["accumulate"]
+__all__ = ["accumulate", "planned"]
 
 _LARGE: Final = 1 << 28  # bytes: more private memory is not taken for a call
 
@@ -102,6 +102,23 @@ def accumulate(self: Any, rows: RowKey, values: ArrayLike, op: str = "add") -> N
         raise IndexError(
             f"row {which.index[bad]} is out of range for array {self.name!r} with {len(self)} rows; nothing was changed"
         )
+
+
+def planned(self: Any, rows: RowKey, values: ArrayLike, op: str) -> tuple[NDArray[np.intp], NDArray[Any]]:
+    """Return which rows `accumulate` would update, one after the other, and the value for each element of them."""
+    check_op(op)
+    which = _read(rows, self)
+    spread = _spread(_as_values(values, self), which, self)
+    _check(self, op)
+    if which.index is None:
+        return np.arange(which.count, dtype=np.intp) * which.step + which.first, spread
+    bad = np.flatnonzero((which.index < -len(self)) | (which.index >= len(self)))
+    if len(bad):
+        raise IndexError(
+            f"row {which.index[bad[0]]} is out of range for array {self.name!r} with {len(self)} rows; "
+            "nothing was changed"
+        )
+    return np.where(which.index < 0, which.index + len(self), which.index), spread
 
 
 def _spread(given: NDArray[Any], which: _Rows, array: Any) -> NDArray[Any]:

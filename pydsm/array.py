@@ -15,6 +15,7 @@ import numpy as np
 
 from pydsm import native
 from pydsm.accumulate import accumulate
+from pydsm.blocks import distribution, get, halo, local, put
 from pydsm.core.place import place_of
 from pydsm.core.region import RowKey, intervals_of, move
 from pydsm.core.stripes import stripes_of
@@ -139,6 +140,14 @@ class GlobalArray(np.ndarray[Any, np.dtype[Any]]):
     wait_until = native.wait_until
     accumulate = accumulate
 
+    # -- rows by block -------------------------------------------------------------
+
+    distribution = distribution
+    local = local
+    halo = halo
+    get = get
+    put = put
+
     # -- what it is --------------------------------------------------------------
 
     @property
@@ -149,7 +158,7 @@ class GlobalArray(np.ndarray[Any, np.dtype[Any]]):
     @property
     def namespace(self) -> str:
         """The namespace the name is in: ``namespace/name`` attaches it from elsewhere."""
-        return self._table.namespace.name
+        return self._table.namespace.known_as
 
     @property
     def rows(self) -> int:

@@ -145,6 +145,8 @@ def create_in(
             wanted=size,
             free=0,
         )
+    if stripes is None and namespace.elsewhere is not None:
+        stripes = namespace.elsewhere.stripes_for(extents[0], size)
     block = block_size(extents[0], _exact_stripes(stripes, name))
     if access not in ("open", "guarded"):
         raise ValueError(f"access of array {name!r} is 'open' or 'guarded', not {access!r}")
@@ -311,7 +313,7 @@ def _handle_of(array: GlobalArray) -> Any:
     table, root = array._table, root_of(array)
     offset = address_of(array) - address_of(root)
     return _restore, (
-        (table.namespace.name, table.name, table.array_id),
+        (table.namespace.known_as, table.name, table.array_id),
         (offset, array.shape, array.strides, array.dtype),
         array.flags.writeable,
         _is_mapped_readonly(root),

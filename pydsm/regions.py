@@ -62,7 +62,7 @@ def locked(
     [3.0, 3.0, 0.0, 0.0]
     """
     deadline_of(timeout)
-    parts = _parts(regions, fence=fence, recover=recover)
+    parts = _parts(regions, timeout, fence=fence, recover=recover)
     group = RegionGroup(parts, _in_order(parts), timeout, undo=undo)
     holds = [
         RegionHold(array, part, fence=fence, undo=undo, recover=recover)
@@ -74,17 +74,19 @@ def locked(
     if not undo:
         return ObservedRegion(group, holds)
     saved = [(array._to_save() if isinstance(array, ObservedArray) else array, rows) for array, rows in regions]
-    inner = _parts(saved, fence=fence, recover=recover)
+    inner = _parts(saved, timeout, fence=fence, recover=recover)
     saving = RegionGroup(inner, _in_order(inner), timeout, undo=True)
     return ObservedRegion(RegionGroup(parts, _in_order(parts), timeout), holds, saving)
 
 
-def _parts(regions: Iterable[tuple[GlobalArray, RowKey]], *, fence: bool, recover: bool) -> list[Region]:
+def _parts(
+    regions: Iterable[tuple[GlobalArray, RowKey]], timeout: float | None, *, fence: bool, recover: bool
+) -> list[Region]:
     parts = []
     for pair in regions:
         if not isinstance(pair, tuple) or len(pair) != 2 or not isinstance(pair[0], GlobalArray):
             raise TypeError(f"locked() takes pairs of a GlobalArray and its rows, not {pair!r}")
-        parts.append(native.locked(pair[0], pair[1], fence=fence, recover=recover))
+        parts.append(native.locked(pair[0], pair[1], timeout=timeout, fence=fence, recover=recover))
     return parts
 
 

@@ -48,7 +48,7 @@ from pydsm.sync.barrier import Barrier
 from pydsm.sync.namespace import Namespace
 from pydsm.sync.slots import BARRIER
 
-__all__ = ["Chunk", "Schedule", "pieces", "reset"]
+__all__ = ["Chunk", "Schedule", "check_chunk", "check_length", "pieces", "reset"]
 
 Chunk = int | Literal["guided"]
 
@@ -74,7 +74,7 @@ class Schedule:
 
     def share(self, n: int, chunk: Chunk) -> Iterator[range]:
         """Begin the next share of the run; see `Worker.share`."""
-        n, size = _check_length(n), _check_chunk(chunk)
+        n, size = check_length(n), check_chunk(chunk)
         ordinal = self._next
         self._next += 1
         self._publish(ordinal)
@@ -183,7 +183,7 @@ def reset(namespace: Namespace) -> None:
 
 def pieces(n: int, chunk: Chunk) -> Iterator[range]:
     """Return what one worker alone would get: everything, or all in pieces of `chunk`."""
-    n, size = _check_length(n), _check_chunk(chunk) or n
+    n, size = check_length(n), check_chunk(chunk) or n
     return (range(start, min(start + size, n)) for start in range(0, n, size or 1))
 
 
@@ -205,7 +205,8 @@ def _is_handed_out(place: int, length: int) -> bool:
     return length & _NUMBER == 0 or (place >> _BITS == length >> _BITS and place >= length)
 
 
-def _check_length(n: int) -> int:
+def check_length(n: int) -> int:
+    """Return a number of things to share, or raise."""
     if isinstance(n, bool) or not hasattr(n, "__index__"):
         raise TypeError(f"a number of things to share is an int, not {n!r}")
     n = operator.index(n)
@@ -214,7 +215,7 @@ def _check_length(n: int) -> int:
     return n
 
 
-def _check_chunk(chunk: Chunk) -> int:
+def check_chunk(chunk: Chunk) -> int:
     """Return the chunk as a number, 0 for a guided one."""
     if chunk == "guided":
         return 0

@@ -24,7 +24,7 @@ from pydsm.errors import BrokenBarrierError, OwnerDiedError, WorkerDiedError, Wo
 from pydsm.interrupt import DeferredSignals
 from pydsm.ipc.child import Child
 
-__all__ = ["Outcome", "Report", "Supervisor"]
+__all__ = ["Outcome", "Report", "Supervisor", "conclude"]
 
 _GRACE_SECONDS: Final = 0.5
 _CAUSE_SECONDS: Final = 0.2
@@ -110,6 +110,12 @@ class Outcome:
                 failure.__cause__ = pickle.loads(self.report.exception)
         return failure
 
+    def is_fatal(self, *, survive: bool) -> bool:
+        """Say whether it ends the run for all."""
+        if self.report is None:
+            return self.was_stopped or not survive
+        return self.report.error is not None
+
     def weight(self) -> int:
         """Order failures: causes first, then those who only noticed, then those we ended."""
         if self.report is None:
@@ -122,6 +128,25 @@ class Outcome:
         with contextlib.suppress(ValueError):
             return f"was killed by {signal.Signals(-self.exitcode).name}"
         return f"was killed by signal {-self.exitcode}"
+
+
+def conclude(outcomes: list[Outcome], *, survive: bool) -> tuple[list[Any], list[str]]:
+    """Return the results in rank order when all have ended, and what they left held; or raise what went wrong first."""
+    fatal = [outcome for outcome in outcomes if outcome.is_fatal(survive=survive)]
+    if not fatal and not any(outcome.report for outcome in outcomes):
+        fatal = outcomes  # nobody survived to go on
+    if fatal:
+        first = min(fatal, key=Outcome.weight)
+        failure = first.failure()
+        assert failure is not None
+        for death in outcomes:  # that the team went on after, and that may be the cause
+            if death.report is None and death is not first and not death.was_stopped:
+                failure.add_note(str(death.failure()))
+        raise failure
+    outcomes.sort(key=lambda outcome: outcome.rank)
+    results = [outcome.report.result if outcome.report else outcome.failure() for outcome in outcomes]
+    reports = [outcome.report for outcome in outcomes if outcome.report is not None]
+    return results, [each for report in reports for each in report.leftovers]
 
 
 class Supervisor:
@@ -177,27 +202,10 @@ class Supervisor:
             raise
         finally:
             self._selector.close()
-        fatal = [outcome for outcome in self._outcomes if self._is_fatal(outcome)]
-        if not fatal and not any(outcome.report for outcome in self._outcomes):
-            fatal = self._outcomes  # nobody survived to go on
-        if fatal:
-            first = min(fatal, key=Outcome.weight)
-            failure = first.failure()
-            assert failure is not None
-            for death in self._outcomes:  # that the team went on after, and that may be the cause
-                if death.report is None and death is not first and not death.was_stopped:
-                    failure.add_note(str(death.failure()))
-            raise failure
-        self._outcomes.sort(key=lambda outcome: outcome.rank)
-        results = [outcome.report.result if outcome.report else outcome.failure() for outcome in self._outcomes]
-        reports = [outcome.report for outcome in self._outcomes if outcome.report is not None]
-        return results, [each for report in reports for each in report.leftovers]
+        return conclude(self._outcomes, survive=self._survive)
 
     def _is_fatal(self, outcome: Outcome) -> bool:
-        """Say whether an outcome ends the run for all."""
-        if outcome.report is None:
-            return outcome.was_stopped or not self._survive
-        return outcome.report.error is not None
+        return outcome.is_fatal(survive=self._survive)
 
     def stop(self) -> None:
         """End all workers that still run: ask, wait a little, kill."""

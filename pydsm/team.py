@@ -12,6 +12,7 @@ from pydsm import schedule
 from pydsm.array import GlobalArray, rows_of
 from pydsm.core import names
 from pydsm.core.layout import Slot
+from pydsm.crew import check_instruments, crew_for
 from pydsm.errors import NameExistsError
 from pydsm.handles import Access, create_in, unlink_in
 from pydsm.instruments import Instruments
@@ -20,6 +21,7 @@ from pydsm.ipc.blas import find_pools
 from pydsm.ipc.child import StartMethod, start_child
 from pydsm.native import StripeLocks, held
 from pydsm.options import OnDeath, check_options, check_picklable, exact_seed, exact_size
+from pydsm.saving import load_arrays, save_arrays
 from pydsm.schedule import Chunk
 from pydsm.supervise import Supervisor
 from pydsm.sync.barrier import Barrier
@@ -100,8 +102,9 @@ class Team:
         schedule: int | str | None = None,
         trace: str | os.PathLike[str] | bool | None = None,
     ) -> None:
-        self.size = exact_size(size)
         check_options(start, on_death, mode)
+        self._crew = crew_for(size, on_death)
+        self.size = exact_size(size) if self._crew is None else self._crew.size
         self._instruments = Instruments(memory=memory, check=check, schedule=schedule, trace=trace)
         self.start: StartMethod = start
         self.on_death: OnDeath = on_death
@@ -110,10 +113,13 @@ class Team:
         self._running = False
         self._resources: dict[str, GlobalArray | Lock] = {}
         self._pid = os.getpid()
-        self._namespace = Namespace.create(namespace, size=self.size, mode=mode)
+        seats = self.size if self._crew is None else check_instruments(self._crew, self._instruments).seats
+        self._namespace = Namespace.create(namespace, size=seats, mode=mode)
         self._barrier = Barrier(self._namespace)
         try:
             self._instruments.open(self._namespace, self.size)
+            if self._crew is not None:
+                self._crew.open(self._namespace)
         except BaseException:
             self._namespace.close()
             raise
@@ -158,6 +164,14 @@ class Team:
         """Where the names live: ``pydsm.attach(f"{team.namespace}/A")`` from any process."""
         return self._namespace.name
 
+    def save(self, file: str | os.PathLike[str]) -> None:
+        """Save all arrays in one file (``.npz``), between two runs; `Worker.save` does so in the middle of one."""
+        save_arrays(file, {array.name or "": array for array in self._arrays()})
+
+    def load(self, file: str | os.PathLike[str]) -> None:
+        """Fill all arrays with what was saved."""
+        load_arrays(file, {array.name or "": array for array in self._arrays()})
+
     # -- running -----------------------------------------------------------------
 
     def reseed(self, seed: int | None) -> None:
@@ -197,7 +211,7 @@ class Team:
             raise RuntimeError("the team runs already: start the next run when this one has returned")
         if not callable(function):
             raise TypeError(f"run() takes a function first, not {function!r}")
-        if self.start != "fork":
+        if self.start != "fork" and self._crew is None:
             check_picklable(function, args, self.start)
         bar = Bar(self._namespace, self.size) if progress else None
         self._running = True
@@ -222,10 +236,14 @@ class Team:
         try:
             with DeferredSignals() as signals:
                 ticks = [part.update for part in (bar, joining) if part is not None]
-                survive = self.on_death == "continue"
-                supervisor = Supervisor(self._barrier.fail, self._lose, ticks, signals, survive=survive)
-                self._start(supervisor, signals, function, args)
-                results, leftovers = supervisor.wait()
+                if self._crew is not None:
+                    task = self._prepare(0, function, args)
+                    results, leftovers = self._crew.run(task, self._barrier.fail, ticks, signals)
+                else:
+                    survive = self.on_death == "continue"
+                    supervisor = Supervisor(self._barrier.fail, self._lose, ticks, signals, survive=survive)
+                    self._start(supervisor, signals, function, args)
+                    results, leftovers = supervisor.wait()
         finally:
             if joining is not None:
                 joining.end()
@@ -346,6 +364,8 @@ class Team:
         try:
             if not self.closed and self._pid == os.getpid():
                 self._instruments.close()
+                if self._crew is not None:
+                    self._crew.close()
         finally:
             self._namespace.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,6 +15,7 @@ from pydsm.core.layout import Slot
 from pydsm.handles import attach
 from pydsm.observed import observed_pieces
 from pydsm.reduction import Reduction
+from pydsm.saving import load_arrays, save_arrays
 from pydsm.schedule import Chunk, Schedule, pieces
 from pydsm.sync import locksegment
 from pydsm.sync.barrier import Barrier
@@ -211,6 +213,44 @@ class Worker:
         """Return a random order of ``range(n)``, the same for all workers that ask as often."""
         self._splits += 1
         return np.random.default_rng([*self._seed, 2, self._splits]).permutation(n)
+
+    def save(self, file: str | os.PathLike[str]) -> None:
+        """Save all arrays of the team in one file (``.npz``); collective, with a barrier before and after.
+
+        Examples
+        --------
+        >>> import pydsm, tempfile
+        >>> def program(worker, file):
+        ...     worker["A"][worker.rank] = 7
+        ...     worker.save(file)
+        ...     worker["A"][worker.rank] = 0
+        ...     worker.load(file)
+        ...     return worker["A"].tolist()
+        >>> with tempfile.TemporaryDirectory() as folder, pydsm.Team(2) as team:
+        ...     A = team.array("A", 2, int)
+        ...     team.run(program, f"{folder}/saved.npz")
+        [[7, 7], [7, 7]]
+        """
+        self.barrier()
+        if self.rank == 0:
+            save_arrays(file, self._arrays())
+        self.barrier()
+
+    def load(self, file: str | os.PathLike[str]) -> None:
+        """Fill all arrays of the team with what `save` wrote; collective, with a barrier before and after.
+
+        Raises
+        ------
+        ValueError
+            In the worker 0, and so for the run: the file is not of these arrays.
+        """
+        self.barrier()
+        if self.rank == 0:
+            load_arrays(file, self._arrays())
+        self.barrier()
+
+    def _arrays(self) -> dict[str, GlobalArray]:
+        return {name: each for name, each in self.resources.items() if isinstance(each, GlobalArray)}
 
     def track(self, iterable: Iterable[_Item], total: int | None = None) -> Iterator[_Item]:
         """Yield the items and show the parent how many are done; see `pydsm.track`."""

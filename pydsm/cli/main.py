@@ -47,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
+    if given and given[0].endswith(".py"):  # mpiexec -n 5 python -m pydsm program.py
+        given = ["run", *given]
     own, others = (given, []) if given[:1] == ["run"] else split_arguments(given)
     options, unknown = parser.parse_known_args(own)
     if given[:1] != ["run"] and hasattr(options, "program"):

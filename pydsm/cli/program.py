@@ -8,7 +8,7 @@ import runpy
 import sys
 from collections.abc import Sequence
 
-__all__ = ["add_program", "has_program", "run_program", "split_arguments"]
+__all__ = ["add_program", "has_program", "run_program", "run_ranks", "split_arguments"]
 
 
 def add_program(parser: argparse.ArgumentParser) -> None:
@@ -42,3 +42,10 @@ def run_program(options: argparse.Namespace) -> None:
     sys.argv = [options.program, *options.args]
     sys.path.insert(0, os.path.dirname(os.path.abspath(options.program)))
     runpy.run_path(options.program, run_name="__main__")
+
+
+def run_ranks(options: argparse.Namespace) -> int:
+    """Run the program on all ranks of the MPI job that this process is one of; return the exit code."""
+    from pydsm.mpi.launch import main
+
+    return main(options.program, lambda: run_program(options))

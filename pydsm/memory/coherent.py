@@ -32,6 +32,9 @@ class CoherentMemory:
         NameExistsError, NoRoomError
         """
         name = description.name
+        if namespace.elsewhere is not None:
+            namespace.elsewhere.make(description, stripes)
+            return self.attach(namespace, name, readonly=False)
         data_file = names.data_name(namespace.name, name)
         with namespace.creating():
             if shm.exists(names.lock_name(namespace.name, name)):
@@ -80,6 +83,9 @@ class CoherentMemory:
         ------
         UnknownNameError
         """
+        if namespace.elsewhere is not None:
+            namespace.elsewhere.drop(name)
+            return
         with namespace.creating():
             found = shm.unlink(names.lock_name(namespace.name, name))
             found |= shm.unlink(names.data_name(namespace.name, name))

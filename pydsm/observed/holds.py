@@ -27,10 +27,14 @@ _ONLY: Final = np.zeros(1, np.intp)
 class RegionHold:
     """Rows of one array as a region has them; see `Hold`."""
 
-    __slots__ = ("__weakref__", "array", "array_id", "fence", "key", "name", "recover", "region", "shared", "undo")
+    __slots__ = (
+        *("__weakref__", "array", "array_id", "fence", "key", "name"),
+        *("recover", "region", "shared", "table", "undo"),
+    )
 
     def __init__(self, array: GlobalArray, region: Region, *, fence: bool, undo: bool, recover: bool) -> None:
         table: LockTable = region.locks.policy
+        self.table = table
         self.array, self.region, self.key = array, region, region.key
         self.name, self.array_id = table.name, table.array_id
         self.shared, self.fence, self.undo, self.recover = region.shared, fence, undo, recover
@@ -49,9 +53,13 @@ class RegionHold:
 class LockHold:
     """A named lock that is held; see `Hold`."""
 
-    __slots__ = ("array", "array_id", "fence", "key", "name", "recover", "rows", "shared", "stripes", "undo")
+    __slots__ = (
+        *("array", "array_id", "deadline", "fence", "key", "name"),
+        *("recover", "rows", "shared", "stripes", "table", "undo"),
+    )
 
-    def __init__(self, table: LockTable, *, recover: bool = False) -> None:
+    def __init__(self, table: LockTable, *, recover: bool = False, deadline: float | None = None) -> None:
+        self.table, self.deadline = table, deadline
         self.name, self.array_id = table.name, table.array_id
         self.array, self.key = None, None
         self.shared, self.fence, self.undo, self.recover = False, False, False, recover

@@ -39,7 +39,7 @@ class ObservedLock(Lock):
         if not chain:
             super().acquire_until(deadline, recover)
             return
-        holds = (LockHold(self._table, recover=recover),)
+        holds = (LockHold(self._table, recover=recover, deadline=deadline),)
         for observer in chain:
             observer.acquiring(holds)
         try:

@@ -76,12 +76,15 @@ class Lock(StripeLock):
         return f"lock {self.name!r}"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return attach_lock, (self._table.namespace.name, self.name, type(self))
+        return attach_lock, (self._table.namespace.known_as, self.name, type(self))
 
 
 def create_lock(namespace: Namespace, name: str) -> Lock:
     """Create a named lock: lock words with one stripe, and no array."""
     description = Description(names.check_name(name), (), "'|V0'", block=1)
+    if namespace.elsewhere is not None:
+        namespace.elsewhere.make(description, 1)
+        return attach_lock(namespace.name, name)
     with namespace.creating():
         return (namespace.lock_class or Lock)(locksegment.create(namespace, description, 1)[1])
 

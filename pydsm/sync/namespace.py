@@ -17,12 +17,22 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
 from pydsm.core import names
-from pydsm.core.layout import MAX_SLOTS, TEAM_MAGIC, TEAM_WORDS, VERSION, LockHeader, Participant, Slot, Team
+from pydsm.core.layout import (
+    MAX_SLOTS,
+    TEAM_MAGIC,
+    TEAM_WORDS,
+    VERSION,
+    Description,
+    LockHeader,
+    Participant,
+    Slot,
+    Team,
+)
 from pydsm.errors import NameExistsError, SegmentError, UnknownNameError
 from pydsm.ipc import catalog, segment, shm
 from pydsm.ipc.lockfile import LockFile
@@ -36,7 +46,7 @@ from pydsm.sync.undo import UndoLog
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Namespace", "default_name"]
+__all__ = ["Elsewhere", "Namespace", "default_name"]
 
 _WORD: Final = np.dtype(np.uint64)
 _BURIAL_SECONDS: Final = 0.001  # until the next look, while another process buries
@@ -55,11 +65,32 @@ def default_name() -> str:
     return names.check_namespace(os.environ.get("PYDSM_NAMESPACE") or f"user{os.geteuid()}")
 
 
+class Elsewhere(Protocol):
+    """Who makes and removes arrays and locks on all nodes of a team."""
+
+    size: int
+    """How many workers the team has, on all nodes."""
+
+    def make(self, description: Description, stripes: int) -> None:
+        """Make one everywhere, so that it can be attached."""
+
+    def drop(self, name: str) -> None:
+        """Remove one everywhere."""
+
+    def stripes_for(self, rows: int, nbytes: int) -> int:
+        """Return how many stripes an array has unless told."""
+
+    def check(self, description: Description) -> None:
+        """Raise ValueError for what cannot be on several nodes."""
+
+
 class Namespace:
     """A namespace as this process sees it; see `create`, `open` and `join_or_create`."""
 
     def __init__(self, name: str, file: LockFile, table: NDArray[Any], *, creator: bool) -> None:
         self.name = name
+        self.known_as = name  # in handles, to all processes of the team
+        self.elsewhere: Elsewhere | None = None  # who makes and removes names here, if they are on other nodes too
         self.words = Words(table)
         self.slots = SlotTable(self.words)
         self.sleepers = sleepers_of(table)
@@ -191,20 +222,26 @@ class Namespace:
             seat = self._seat.taken = _Seat(self, self._free_slot(), None)
         return seat.slot + 1
 
-    def sit(self, rank: int) -> None:
-        """Take the slot of a worker for this thread."""
+    def sit(self, rank: int, slot: int | None = None) -> None:
+        """Take the slot of a worker for this thread: that of its rank, unless its team is on several nodes."""
+        slot = rank if slot is None else slot
         for _ in range(_PATIENCE):  # a child that the worker of an earlier run forked may have its byte for a moment
-            self.bury(rank)
-            if self._take(rank):
-                self._seat.taken = _Seat(self, rank, rank)
+            self.bury(slot)
+            if self._take(slot):
+                self._seat.taken = _Seat(self, slot, rank)
                 return
             time.sleep(_BURIAL_SECONDS)
         raise RuntimeError(f"rank {rank} of namespace {self.name!r} runs in another process already")
 
-    def stand_up(self, rank: int) -> None:
+    def stand_up(self, slot: int) -> None:
         """Say that the worker leaves in order: what ends now is no death."""
         self._seat.taken = None
-        self._leave(rank)
+        self._leave(slot)
+
+    def alias(self, name: str) -> None:
+        """Let another name mean this namespace in this process, in handles too."""
+        self.known_as = name
+        _open[name] = self
 
     def rank(self) -> int | None:
         """Return this thread's rank, or None if it is no worker."""
@@ -333,6 +370,11 @@ class Namespace:
     def is_alive(self, slot: int) -> bool:
         """Say whether the thread in a slot can still run: its process holds the slot's byte."""
         return slot in self._taken or self._file.is_held_elsewhere(slot)
+
+    @property
+    def team_size(self) -> int:
+        """How many workers the team has, on all nodes; 0 without a team."""
+        return self.words.load(Team.SIZE) if self.elsewhere is None else self.elsewhere.size
 
     @property
     def why_closed(self) -> str:

