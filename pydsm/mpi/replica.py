@@ -57,7 +57,8 @@ class Replica:
         data = datasegment.attach(namespace.name, description).reshape(-1).view(np.uint8)
         twin = segment.attach(_twin_name(namespace, self.name), _BYTE)[: data.nbytes]
         words = segment.attach(_words_name(namespace, self.name), _WORD)
-        self.itemsize, self.block = max(1, dtype.itemsize), description.block
+        self.dtype, self.block = dtype, description.block
+        self.itemsize = max(1, dtype.itemsize)
         row = data.nbytes // max(1, description.shape[0])
         self.stripe_bytes = max(dtype.itemsize, description.block * row, 1)
         unit = unit_of(dtype)

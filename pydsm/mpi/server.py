@@ -247,7 +247,10 @@ class Server:
             found |= shm.unlink(names.data_name(namespace.name, name))
             for file in Replica.files(namespace, name):
                 shm.unlink(file)
-        if served.node is not None:
+        if served.node is not None and served.home is not None:
+            replica = served.node.by_name.get(name)
+            if replica is not None:
+                served.home.forget(replica.array_id)
             served.node.forget(name)
             served.node.made[0] += 1
         return found
