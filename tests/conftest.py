@@ -28,6 +28,12 @@ settings.load_profile("default")
 _PREFIX = f"t{os.getpid()}"
 
 
+def pytest_collection_finish() -> None:
+    """Let the collections of each leak check look at what the tests made, not at all modules and tests again."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _own_names() -> Iterator[None]:
     """Give all namespaces of this run a common prefix, so that leaks are told from other programs' names."""
