@@ -46,7 +46,11 @@ def our_names() -> list[str]:
 def _children() -> set[str]:
     found = set()
     for task in os.listdir("/proc/self/task"):
-        for pid in Path(f"/proc/self/task/{task}/children").read_text().split():
+        try:
+            pids = Path(f"/proc/self/task/{task}/children").read_text().split()
+        except (FileNotFoundError, ProcessLookupError):  # a thread that was joined is there a little longer
+            continue
+        for pid in pids:
             command = Path(f"/proc/{pid}/cmdline").read_text()
             if "forkserver" not in command and "resource_tracker" not in command:  # these serve to the end
                 found.add(f"{pid} {command}")
