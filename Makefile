@@ -13,6 +13,7 @@ test: .venv/developer          ## set up and pass every check and test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m compileall -q pydsm examples  # many tests start programs, also where Python may not write this
 	$(BIN)/python -m pytest
 
 lessons: .venv/installed       ## the lessons as notebooks, in notebooks/
