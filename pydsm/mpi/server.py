@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -77,8 +76,6 @@ class Server:
         self._tickets = 0
         self._patience = Patience(_LONGEST)
         self._next_watch = self._next_beat = 0.0
-        self._watched: dict[int, int] = {}
-        self._poll = select.poll()
         self._can: dict[str, Callable[..., Any]] = {
             "room": self._room,
             "create": self._create,
@@ -97,7 +94,6 @@ class Server:
             "bye": self._bye,
             "report": lambda message: self.on_report(message),
         }
-        self._watch_workers()
 
     # -- the loop ------------------------------------------------------------------------
 
@@ -363,18 +359,9 @@ class Server:
 
     # -- who is alive ------------------------------------------------------------------------------
 
-    def _watch_workers(self) -> None:
-        for rank in self.workers:
-            descriptor = os.pidfd_open(self._pids[rank])
-            self._watched[descriptor] = rank
-            self._poll.register(descriptor, select.POLLIN)
-
     def _watch(self, now: float) -> None:
         """Look who has died, and tell rank 0 that this node lives."""
-        for descriptor, _ in self._poll.poll(0):
-            rank = self._watched.pop(descriptor)
-            self._poll.unregister(descriptor)
-            os.close(descriptor)
+        if (rank := self.reaper.first_dead()) is not None:
             self._report(("died", rank, self._pids[rank]))
         if self.world.rank and now >= self._next_beat and any(served.running for served in self.teams.values()):
             self._next_beat = now + _BEAT_SECONDS
