@@ -28,6 +28,7 @@ from pydsm.core.diff import Diff, Spans, apply, apply_two_ways, changes, read_po
 from pydsm.core.layout import Description
 from pydsm.core.region import Intervals
 from pydsm.ipc import segment
+from pydsm.mpi.committed import SMALL, Committed
 from pydsm.mpi.homes import Homes
 from pydsm.sync import datasegment
 from pydsm.sync.namespace import Namespace
@@ -66,6 +67,10 @@ class Replica:
         """Elements of a row."""
         self.unit = max(1, description.block * self.width)
         """Elements of a stripe; the last one may have fewer."""
+        self._committed: Committed | None = None
+        if data.nbytes >= SMALL and not description.huge:
+            file = names.data_name(namespace.name, self.name)
+            self._committed = Committed(file, data.nbytes, itemsize, shared=namespace.is_shared)
 
     @staticmethod
     def make(namespace: Namespace, description: Description, nbytes: int, stripes: int) -> None:
@@ -75,8 +80,9 @@ class Replica:
         ------
         NoRoomError
         """
-        segment.create(_twin_name(namespace, description.name), (max(1, nbytes),), _BYTE, **namespace.permissions)
-        segment.create(_words_name(namespace, description.name), (2 * stripes,), _WORD, **namespace.permissions)
+        name, more, lazy = description.name, namespace.permissions, nbytes >= SMALL and not description.huge
+        segment.create(_twin_name(namespace, name), (max(1, nbytes),), _BYTE, lazy=lazy, **more)
+        segment.create(_words_name(namespace, name), (2 * stripes,), _WORD, lazy=lazy, **more)
 
     @staticmethod
     def files(namespace: Namespace, name: str) -> list[str]:
@@ -87,6 +93,8 @@ class Replica:
 
     def changes(self, spans: Spans | None = None) -> Diff:
         """Return what was written here since the homes were told."""
+        if self._committed is not None:  # what never was touched is as it was
+            spans = self._committed.within(spans)
         return changes(self.data, self.twin, spans)
 
     def spans_of_rows(self, rows: Intervals) -> list[tuple[int, int]]:

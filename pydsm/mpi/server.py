@@ -18,6 +18,7 @@ from pydsm.core import names
 from pydsm.core.layout import Description, Slot, Team
 from pydsm.errors import NameExistsError, NoRoomError
 from pydsm.ipc import shm
+from pydsm.mpi.committed import SMALL, promised
 from pydsm.mpi.guard import Reaper
 from pydsm.mpi.home import Home
 from pydsm.mpi.messages import Answer, Request, read
@@ -202,7 +203,18 @@ class Server:
         self.ask_all(team, "room", (2 * size if description.shape else 0,), checked)
 
     def _room(self, team: int, size: int) -> None:
-        shm.check_room(size)
+        """Refuse what has no room besides all that was promised before."""
+        files = [
+            file
+            for served in self.teams.values()
+            if served.node is not None
+            for replica in served.node.replicas.values()
+            for file in (
+                names.data_name(served.namespace.name, replica.name),
+                *Replica.files(served.namespace, replica.name),
+            )
+        ]
+        shm.check_room(size + promised(files) if size > SMALL else size)
 
     def _create(self, team: int, description: Description, stripes: int, number: int) -> None:
         served = self.teams[team]
@@ -211,7 +223,8 @@ class Server:
             namespace.words.store(Team.NEXT_ID, number)
             size = 0
             if description.shape:
-                size = datasegment.create(namespace.name, description, namespace.permissions).nbytes
+                lazy = _nbytes(description) >= SMALL
+                size = datasegment.create(namespace.name, description, namespace.permissions, lazy=lazy).nbytes
                 Replica.make(namespace, description, size, stripes)
             header, locks = locksegment.create(namespace, description, stripes)
         assert served.node is not None

@@ -6,20 +6,34 @@ import contextlib
 import functools
 import importlib.util
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
 
-__all__ = ["ROOT", "Job", "is_open_mpi", "launcher", "left_in_shared_memory", "needs_mpi", "start", "started"]
+__all__ = [
+    "LONG",
+    "ROOT",
+    "Job",
+    "is_open_mpi",
+    "launcher",
+    "left_in_shared_memory",
+    "needs_mpi",
+    "orphans",
+    "start",
+    "started",
+]
 
+LONG = pytest.mark.skipif(not os.environ.get("PYDSM_LONG"), reason="a longer form: PYDSM_LONG=1")
 ROOT = Path(__file__).parents[2]
 _PATIENCE = 100.0
+_OF_LIBRARIES = re.compile("mpich|psm|vader|sm_segment|ucx")
 
 
 @functools.cache
@@ -103,11 +117,24 @@ def started(command: list[str], log: Path, **environment: str) -> Iterator[Job]:
             process.wait()
 
 
-def left_in_shared_memory(namespace: str, seconds: float = 15.0) -> list[str]:
+def left_in_shared_memory(namespace: str, before: Collection[str] = (), seconds: float = 15.0) -> list[str]:
     """Return what a job's namespaces, and its MPI library, have left when the reapers had the time to work."""
     until = time.monotonic() + seconds
     while True:
         left = [file for file in os.listdir("/dev/shm") if f"pydsm.{namespace}" in file]
+        left += sorted(orphans() - set(before))
         if not left or time.monotonic() >= until:
             return left
-        time.sleep(0.05)
+        time.sleep(0.1)
+
+
+def orphans() -> set[str]:
+    """Return what MPI libraries have in shared memory that no process uses: other jobs may run meanwhile."""
+    files = {file for file in os.listdir("/dev/shm") if _OF_LIBRARIES.match(file)}
+    for maps in Path("/proc").glob("[0-9]*/maps"):
+        if not files:
+            break
+        with contextlib.suppress(OSError):
+            content = maps.read_text()
+            files = {file for file in files if f"/dev/shm/{file}" not in content}
+    return {file for file in files if os.path.exists(f"/dev/shm/{file}")}

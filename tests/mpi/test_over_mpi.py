@@ -12,10 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.mpi.jobs import ROOT, Job, is_open_mpi, left_in_shared_memory, needs_mpi, start
+from tests.mpi.jobs import LONG, ROOT, Job, is_open_mpi, left_in_shared_memory, needs_mpi, orphans, start
 
 HERE = Path(__file__).parent
-LONG = pytest.mark.skipif(not os.environ.get("PYDSM_LONG"), reason="a longer form: PYDSM_LONG=1")
 pytestmark = needs_mpi
 
 
@@ -61,18 +60,13 @@ def see(job: Job, wanted: str, seconds: float = 60.0) -> re.Match[str]:
 def fail(how: str, log: Path, during: Callable[[Job], None] = lambda job: None) -> tuple[int, str]:
     """Let a job fail; return its exit code and what it said; nothing may be left of it."""
     namespace = f"f{secrets.token_hex(4)}"
-    before = _files_of_libraries()
+    before = orphans()
     with start("0,1|2,3", HERE / "failing.py", how, namespace, log=log) as job:
         during(job)
         code = job.wait(60)
-    assert left_in_shared_memory(namespace) == []
+    assert left_in_shared_memory(namespace, before) == []
     assert not _ranks_of(namespace)
-    assert _files_of_libraries() <= before
     return code, job.output
-
-
-def _files_of_libraries() -> set[str]:
-    return {file for file in os.listdir("/dev/shm") if file.startswith("mpich_shm_")}
 
 
 def _ranks_of(namespace: str) -> list[str]:
@@ -100,17 +94,20 @@ def test_a_workers_error_comes_with_its_traceback_and_ends_the_job(tmp_path: Pat
     assert "worker 0 unwound" in said
 
 
-@pytest.mark.parametrize("how", ["exit", "kill"])
-def test_a_rank_that_dies_is_named_and_ends_the_job(how: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("how", "who"),
+    [
+        ("exit", "worker 1 (rank 3"),
+        ("kill", "worker 1 (rank 3"),
+        pytest.param("fault", "worker 1 (rank 3", marks=LONG),
+        ("server", "the server (rank 2"),
+        ("parent", "the program (rank 0"),
+    ],
+)
+def test_a_rank_that_dies_is_named_and_ends_the_job(how: str, who: str, tmp_path: Path) -> None:
     code, said = fail(how, tmp_path / "log")
     assert code != 0
-    # Which one: on a busy machine the launcher may have killed others before anybody could look.
-    assert re.search(r"pydsm: .*\(rank \d of MPI, pid \d+.*\) died", said), said
-
-
-def test_nobody_outlives_the_program(tmp_path: Path) -> None:
-    code, _ = fail("parent", tmp_path / "log")
-    assert code != 0
+    assert re.findall(r"pydsm: (.* of MPI), pid \d+ on \S+\) died: the job ends", said) == [f"{who} of MPI"], said
 
 
 def test_a_worker_that_does_not_stop_is_ended(tmp_path: Path) -> None:
