@@ -14,7 +14,7 @@ from pathlib import Path
 import pydsm
 
 
-def pid_of_rank(rank: int) -> int:
+def pid_of_rank(rank: int, namespace: str) -> int:
     """Return a rank's process: one of this program whose launcher has told it that number."""
     told = re.compile(rb"\0(?:PMI|OMPI_COMM_WORLD)_RANK=%d\0" % rank)
     for pid in filter(str.isdigit, os.listdir("/proc")):
@@ -22,13 +22,15 @@ def pid_of_rank(rank: int) -> int:
             command, environment = Path(f"/proc/{pid}/cmdline").read_bytes(), Path(f"/proc/{pid}/environ").read_bytes()
         except OSError:
             continue
-        if sys.argv[2].encode() in command and b"failing.py" in command and told.search(environment):
+        if namespace.encode() in command and b"failing.py" in command and told.search(environment):
             return int(pid)
     raise LookupError(f"there is no rank {rank}")
 
 
 def go_on(worker: pydsm.Worker, how: str) -> None:
     A = worker["A"]
+    if how == "nothing":
+        return
     if worker.rank == worker.size - 1:
         with A.locked(0):
             if how == "raise":
@@ -43,7 +45,7 @@ def go_on(worker: pydsm.Worker, how: str) -> None:
             if how == "parent":
                 os.kill(int(A[1]), signal.SIGKILL)
             if how == "server":
-                os.kill(pid_of_rank(worker.size // 2 + 1), signal.SIGKILL)
+                os.kill(pid_of_rank(worker.size // 2 + 1, sys.argv[2]), signal.SIGKILL)
     if how == "stuck":
         if worker.rank == worker.size - 1:
             raise KeyError("on purpose")

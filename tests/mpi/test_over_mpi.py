@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.mpi.failing import pid_of_rank
 from tests.mpi.jobs import LONG, ROOT, Job, is_open_mpi, left_in_shared_memory, needs_mpi, orphans, start
 
 HERE = Path(__file__).parent
@@ -57,10 +59,9 @@ def see(job: Job, wanted: str, seconds: float = 60.0) -> re.Match[str]:
     return found
 
 
-def fail(how: str, log: Path, during: Callable[[Job], None] = lambda job: None) -> tuple[int, str]:
+def fail(how: str, log: Path, during: Callable[[Job], None] = lambda job: None, namespace: str = "") -> tuple[int, str]:
     """Let a job fail; return its exit code and what it said; nothing may be left of it."""
-    namespace = f"f{secrets.token_hex(4)}"
-    before = orphans()
+    namespace, before = namespace or f"f{secrets.token_hex(4)}", orphans()
     with start("0,1|2,3", HERE / "failing.py", how, namespace, log=log) as job:
         during(job)
         code = job.wait(60)
@@ -108,6 +109,41 @@ def test_a_rank_that_dies_is_named_and_ends_the_job(how: str, who: str, tmp_path
     code, said = fail(how, tmp_path / "log")
     assert code != 0
     assert re.findall(r"pydsm: (.* of MPI), pid \d+ on \S+\) died: the job ends", said) == [f"{who} of MPI"], said
+
+
+@pytest.mark.parametrize(
+    ("whom", "signals"),
+    [
+        ("mpiexec", "INT INT"),
+        ("mpiexec", "KILL"),
+        pytest.param("mpiexec", "INT", marks=LONG),
+        pytest.param("mpiexec", "TERM", marks=LONG),
+        pytest.param("mpiexec", "TERM KILL", marks=LONG),
+        pytest.param(0, "TERM", marks=LONG),
+        pytest.param(2, "TERM", marks=LONG),
+        pytest.param(1, "KILL", marks=LONG),
+        pytest.param(3, "ABRT", marks=LONG),
+        pytest.param(0, "QUIT", marks=LONG),
+        pytest.param(0, "INT INT", marks=LONG),
+    ],
+)
+def test_nothing_is_left_whoever_is_ended_and_how(whom: str | int, signals: str, tmp_path: Path) -> None:
+    namespace = f"e{secrets.token_hex(4)}"
+
+    def end(job: Job) -> None:
+        see(job, "running")
+        pid = job.process.pid if isinstance(whom, str) else pid_of_rank(whom, namespace)
+        for name in signals.split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.Signals[f"SIG{name}"])
+
+    code, _ = fail("interrupt", tmp_path / "log", end, namespace)
+    assert code != 0
+
+
+def test_nothing_is_left_of_a_program_that_ends_in_order(tmp_path: Path) -> None:
+    code, said = fail("nothing", tmp_path / "log")
+    assert code == 0, said
 
 
 def test_a_worker_that_does_not_stop_is_ended(tmp_path: Path) -> None:
