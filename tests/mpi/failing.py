@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -27,9 +28,18 @@ def pid_of_rank(rank: int, namespace: str) -> int:
     raise LookupError(f"there is no rank {rank}")
 
 
+def say_what_is_used() -> None:
+    """Name what the MPI library has in shared memory."""
+    with open("/proc/self/maps") as maps:
+        for file in set(re.findall(r"/dev/shm/(?!pydsm|sem)\S+", maps.read())):
+            print(f"uses {file}", flush=True)
+
+
 def go_on(worker: pydsm.Worker, how: str) -> None:
     A = worker["A"]
-    if how == "nothing":
+    if how == "later" and worker.rank == worker.size - 1:
+        threading.Timer(0.5, os._exit, (7,)).start()
+    if how in ("nothing", "later"):
         return
     if worker.rank == worker.size - 1:
         with A.locked(0):
@@ -68,7 +78,10 @@ if __name__ == "__main__":
             A = team.array("A", 6, int)
             A[1] = os.getpid()
             print(f"program {os.getpid()}", flush=True)
+            say_what_is_used()
             team.run(go_on, sys.argv[1])
+            if sys.argv[1] == "later":
+                time.sleep(1000)  # nobody looks after the workers now
     except KeyboardInterrupt:
         print("interrupted", flush=True)
         sys.exit(5)

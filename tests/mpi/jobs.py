@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,7 +25,6 @@ __all__ = [
     "launcher",
     "left_in_shared_memory",
     "needs_mpi",
-    "orphans",
     "start",
     "started",
 ]
@@ -33,7 +32,6 @@ __all__ = [
 LONG = pytest.mark.skipif(not os.environ.get("PYDSM_LONG"), reason="a longer form: PYDSM_LONG=1")
 ROOT = Path(__file__).parents[2]
 _PATIENCE = 100.0
-_OF_LIBRARIES = re.compile("mpich|psm|vader|sm_segment|ucx")
 
 
 @functools.cache
@@ -117,24 +115,19 @@ def started(command: list[str], log: Path, **environment: str) -> Iterator[Job]:
             process.wait()
 
 
-def left_in_shared_memory(namespace: str, before: Collection[str] = (), seconds: float = 15.0) -> list[str]:
-    """Return what a job's namespaces, and its MPI library, have left when the reapers had the time to work."""
+def left_in_shared_memory(namespace: str, said: str, seconds: float = 15.0) -> list[str]:
+    """Return what a job's namespaces, and its MPI library, have left when the reapers had the time to work.
+
+    Parameters
+    ----------
+    namespace : str
+    said : str
+        What the job has said: its ranks say what they use (`tests.mpi.failing`), as other jobs may run meanwhile.
+    """
+    used = {path.removeprefix("/dev/shm/") for path in re.findall(r"\buses (\S+)", said)}
     until = time.monotonic() + seconds
     while True:
-        left = [file for file in os.listdir("/dev/shm") if f"pydsm.{namespace}" in file]
-        left += sorted(orphans() - set(before))
+        left = [file for file in os.listdir("/dev/shm") if f"pydsm.{namespace}" in file or file in used]
         if not left or time.monotonic() >= until:
             return left
-        time.sleep(0.1)
-
-
-def orphans() -> set[str]:
-    """Return what MPI libraries have in shared memory that no process uses: other jobs may run meanwhile."""
-    files = {file for file in os.listdir("/dev/shm") if _OF_LIBRARIES.match(file)}
-    for maps in Path("/proc").glob("[0-9]*/maps"):
-        if not files:
-            break
-        with contextlib.suppress(OSError):
-            content = maps.read_text()
-            files = {file for file in files if f"/dev/shm/{file}" not in content}
-    return {file for file in files if os.path.exists(f"/dev/shm/{file}")}
+        time.sleep(0.05)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.mpi.failing import pid_of_rank
-from tests.mpi.jobs import LONG, ROOT, Job, is_open_mpi, left_in_shared_memory, needs_mpi, orphans, start
+from tests.mpi.jobs import LONG, ROOT, Job, is_open_mpi, left_in_shared_memory, needs_mpi, start
 
 HERE = Path(__file__).parent
 pytestmark = needs_mpi
@@ -61,11 +61,11 @@ def see(job: Job, wanted: str, seconds: float = 60.0) -> re.Match[str]:
 
 def fail(how: str, log: Path, during: Callable[[Job], None] = lambda job: None, namespace: str = "") -> tuple[int, str]:
     """Let a job fail; return its exit code and what it said; nothing may be left of it."""
-    namespace, before = namespace or f"f{secrets.token_hex(4)}", orphans()
+    namespace = namespace or f"f{secrets.token_hex(4)}"
     with start("0,1|2,3", HERE / "failing.py", how, namespace, log=log) as job:
         during(job)
         code = job.wait(60)
-    assert left_in_shared_memory(namespace, before) == []
+    assert left_in_shared_memory(namespace, job.output) == []
     assert not _ranks_of(namespace)
     return code, job.output
 
