@@ -214,7 +214,12 @@ class Server:
                 *Replica.files(served.namespace, replica.name),
             )
         ]
-        shm.check_room(size + promised(files) if size > SMALL else size)
+        already = promised(files) if size > SMALL else 0
+        try:
+            shm.check_room(size + already)
+        except NoRoomError as error:
+            text = f"with its twin it takes {size}, {already} are promised to other arrays, {error.free} are free"
+            raise NoRoomError(text, wanted=size, free=error.free) from None
 
     def _create(self, team: int, description: Description, stripes: int, number: int) -> None:
         served = self.teams[team]

@@ -21,8 +21,10 @@ pytestmark = needs_mpi
 
 
 def run_inside(nodes: str, which: str, log: Path, seconds: float = 100.0) -> None:
-    """Run the tests of a module on rank 0."""
-    with start(nodes, HERE / "inside.py", "--timeout", "40", str(HERE / which), log=log) as job:
+    """Run the tests of modules on rank 0."""
+    with start(
+        nodes, HERE / "inside.py", "--timeout", "40", *(str(HERE / one) for one in which.split()), log=log
+    ) as job:
         code = job.wait(seconds)
     assert code == 0, job.output
     assert " passed" in job.output
@@ -46,7 +48,7 @@ def test_the_contract_is_kept(nodes: str, tmp_path: Path) -> None:
     ],
 )
 def test_programs_of_all_kinds_have_exact_results(nodes: str, tmp_path: Path) -> None:
-    run_inside(nodes, "litmus.py", tmp_path / "log")
+    run_inside(nodes, "litmus.py large.py", tmp_path / "log")
 
 
 def see(job: Job, wanted: str, seconds: float = 60.0) -> re.Match[str]:
