@@ -5,8 +5,6 @@ import os
 import re
 import secrets
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.mpi.failing import pid_of_rank
-from tests.mpi.jobs import LONG, ROOT, Job, is_open_mpi, left_in_shared_memory, needs_mpi, start
+from tests.mpi.jobs import LONG, Job, left_in_shared_memory, needs_mpi, start
 
 HERE = Path(__file__).parent
 pytestmark = needs_mpi
@@ -164,20 +162,3 @@ def test_an_interrupt_of_the_program_unwinds_all_workers(tmp_path: Path) -> None
     assert "interrupted" in said
     assert "worker 0 unwound" in said
     assert "worker 1 unwound" in said
-
-
-def test_without_mpi4py_the_extra_is_named() -> None:
-    hide = "import sys; sys.modules['mpi4py'] = None; from pydsm.mpi.world import World; World()"
-    said = subprocess.run([sys.executable, "-c", hide], cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert "pip install 'py-dsm[mpi]'" in said.stderr.splitlines()[-1]
-
-
-def test_a_launcher_of_another_mpi_is_found_out() -> None:
-    """Each process is alone, though the launcher says that it is one of three."""
-    alone = {key: value for key, value in os.environ.items() if not key.startswith(("PMI", "OMPI", "PRTE"))}
-    says = {"OMPI_COMM_WORLD_SIZE": "3"} if not is_open_mpi() else {"PMI_SIZE": "3"}
-    program = "from pydsm.mpi.world import World; World()"
-    said = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, env={**alone, **says}, capture_output=True, text=True, timeout=60
-    )
-    assert "started 3 processes, but each is an MPI job of its own" in said.stderr, said.stderr
