@@ -87,11 +87,11 @@ class Job:
 
 
 @contextlib.contextmanager
-def start(nodes: str, program: Path | str, *arguments: str, log: Path) -> Iterator[Job]:
+def start(nodes: str, program: Path | str, *arguments: str, log: Path, **environment: str) -> Iterator[Job]:
     """Start a program on ranks that pretend to be on those nodes, as ``"0,1|2,3"``."""
     count = nodes.count(",") + nodes.count("|") + 1
     command = [*launcher(), "-n", str(count), sys.executable, "-m", "pydsm", str(program), *arguments]
-    with started(command, log, PYDSM_MPI_NODES=nodes) as job:
+    with started(command, log, PYDSM_MPI_NODES=nodes, **environment) as job:
         yield job
 
 

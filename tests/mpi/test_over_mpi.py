@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import re
 import secrets
@@ -8,6 +9,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,35 +20,48 @@ HERE = Path(__file__).parent
 pytestmark = needs_mpi
 
 
-def run_inside(nodes: str, which: str, log: Path, seconds: float = 100.0) -> None:
+NETWORK = {"MPIR_CVAR_NOLOCAL": "1", "UCX_TLS": "tcp,self", "OMPI_MCA_pml": "ob1", "OMPI_MCA_btl": "tcp,self"}
+"""What keeps MPI from using the memory that ranks have in common."""
+NODES = [
+    "0,1",
+    "0,1,2",
+    "0,1|2,3",
+    "0|1,2|3,4,5",
+    "0,1,2,3|4",
+    "0,1|2,3|4,5",
+    "0|1,2|3,4|5,6",
+    "0,1,2|3,4,5",
+    "0,1|2,3|4,5|6,7",
+]
+
+
+def choice(*default: tuple[str, str]) -> list[Any]:
+    """Return over which nodes and which path to run: by default those, in the long form all."""
+    every = itertools.product(NODES, ["memory", "network"])
+    return [*default, *(pytest.param(*each, marks=LONG) for each in every if each not in default)]
+
+
+def run_inside(nodes: str, path: str, which: str, log: Path) -> None:
     """Run the tests of modules on rank 0."""
-    with start(
-        nodes, HERE / "inside.py", "--timeout", "40", *(str(HERE / one) for one in which.split()), log=log
-    ) as job:
-        code = job.wait(seconds)
+    is_long = "PYDSM_LONG" in os.environ
+    arguments = "--timeout", "600" if is_long else "40", *(str(HERE / one) for one in which.split())
+    environment = NETWORK if path == "network" else {}
+    with start(nodes, HERE / "inside.py", *arguments, log=log, **environment) as job:
+        code = job.wait(7000 if is_long else 100)
     assert code == 0, job.output
     assert " passed" in job.output
 
 
-@pytest.mark.parametrize(
-    "nodes",
-    ["0,1|2,3|4,5", pytest.param("0,1,2,3", marks=LONG), pytest.param("0|1,2|3,4|5,6", marks=LONG)],
-)
-def test_the_contract_is_kept(nodes: str, tmp_path: Path) -> None:
-    run_inside(nodes, "over_ranks.py", tmp_path / "log")
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize(("nodes", "path"), choice(("0,1|2,3|4,5", "memory")))
+def test_the_contract_is_kept(nodes: str, path: str, tmp_path: Path) -> None:
+    run_inside(nodes, path, "over_ranks.py", tmp_path / "log")
 
 
-@pytest.mark.parametrize(
-    "nodes",
-    [
-        "0,1,2|3,4,5",
-        pytest.param("0,1", marks=LONG),
-        pytest.param("0,1|2,3", marks=LONG),
-        pytest.param("0|1,2|3,4,5", marks=LONG),
-    ],
-)
-def test_programs_of_all_kinds_have_exact_results(nodes: str, tmp_path: Path) -> None:
-    run_inside(nodes, "litmus.py large.py", tmp_path / "log")
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize(("nodes", "path"), choice(("0,1,2|3,4,5", "network")))
+def test_programs_of_all_kinds_have_exact_results(nodes: str, path: str, tmp_path: Path) -> None:
+    run_inside(nodes, path, "litmus.py large.py", tmp_path / "log")
 
 
 def see(job: Job, wanted: str, seconds: float = 60.0) -> re.Match[str]:
