@@ -38,7 +38,7 @@ class Committed:
     nbytes : int
         Of its elements, which are at the beginning.
     itemsize : int
-        Bytes of an element.
+        Bytes of what ranges are counted in: an element, or a stripe.
     """
 
     def __init__(self, name: str, nbytes: int, itemsize: int, *, shared: bool = False) -> None:
@@ -50,10 +50,10 @@ class Committed:
         weakref.finalize(self, os.close, self._file)
 
     def within(self, spans: Spans | None) -> Spans:
-        """Return the parts of ranges of elements (None: of everything) that exist, as such."""
+        """Return the parts of ranges (None: of everything) that exist, as such ranges."""
         size = self._itemsize
         if spans is None:
-            spans = [(0, self._nbytes // size)]
+            spans = [(0, -(-self._nbytes // size))]
         elif sum(stop - start for start, stop in spans) * size <= _FEW:
             return spans
         found: list[tuple[int, int]] = []
@@ -69,6 +69,7 @@ class Committed:
 
     def _parts(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
         """Yield the parts of a range of bytes that exist."""
+        stop = min(stop, self._nbytes)
         while start < stop:
             place = bisect_right(self._starts, start) - 1
             if place < 0 or self._stops[place] <= start:

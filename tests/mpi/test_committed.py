@@ -90,17 +90,17 @@ def test_what_exists_has_all_that_was_written_and_little_else(
 
 
 def test_a_large_array_of_which_little_is_touched_takes_little(namespace: Namespace) -> None:
-    A, replica = make(namespace, 1 << 27)  # 1 GB
+    A, replica = make(namespace, 1 << 22)  # 32 MB, stripes of 64 kB
+    assert replica.committed is not None
     files = [names.data_name(namespace.name, "A"), *Replica.files(namespace, "A")]
-    assert len(replica.changes()) == 0
+    assert replica.committed.within([(0, 512)]) == []
     assert taken(*files) < 16 * PAGE
-    A[[5, 1 << 20, 1 << 26]] = 1.0
-    found = replica.changes()
-    assert found.positions.tolist() == [5, 1 << 20, 1 << 26]
-    replica.mark_told(found, 0)
-    assert len(replica.changes([(0, 1 << 24), (1 << 25, 1 << 27)])) == 0
-    assert taken(*files) < 32 * PAGE
-    assert promised(files) > 2 * A.nbytes - 32 * PAGE
+    A[[5, 1 << 20, -1]] = 1.0
+    found = replica.committed.within([(0, 100), (128, 512)])
+    assert found == [(0, 1), (128, 129), (511, 512)]
+    assert [run for span in found for run in replica.twins.changed(*span)] == found
+    assert taken(*files) < 3 * 3 * 16 * PAGE
+    assert promised(files) > 2 * A.nbytes - 3 * 3 * 16 * PAGE
 
 
 def test_small_arrays_have_all_their_memory_from_the_beginning(namespace: Namespace) -> None:
