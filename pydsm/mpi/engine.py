@@ -252,7 +252,8 @@ class Engine(Observer):
             replica = self.node.replicas[hold.array_id]
             for home, stripes in replica.by_home(np.asarray(hold.stripes)).items():
                 wanted.setdefault(home, []).append((replica.twins, *_ends(stripes)))
-        for home, parts in wanted.items():
+        for home, some in wanted.items():
+            parts = self.node.existing(some)
             if home == self.node.index:
                 self.node.lines.note(home, parts)
                 continue
