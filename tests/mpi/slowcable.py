@@ -23,7 +23,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 
-from tests.mpi.hosts import CABLE, Hosts, NotPermittedError, ip, plug_in, two_hosts
+from tests.mpi.hosts import CABLE, Hosts, NotPermittedError, plug_in, two_hosts
 from tests.mpi.launchers import ROOT
 
 __all__ = ["far_hosts"]
