@@ -268,7 +268,7 @@ def _delays(seconds: float, busy: str) -> list[float]:
 
     with pydsm.Team() as team:
         A = team.array("A", ROWS, np.int64)
-        taken = sum(team.run(program), [])
+        taken = [each for some in team.run(program) for each in some]
         _check(int(A[0]), len(taken))
     return taken
 

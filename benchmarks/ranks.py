@@ -1,7 +1,7 @@
 """Over MPI on two hosts, beside mpi4py alone: ``python -m benchmarks.ranks``.
 
-Two network namespaces of one machine are the hosts, so everything goes over TCP, but no cable is as short, and all ranks
-share this machine's cpus.  On each host pydsm has a server and two workers; beside it run two ranks of plain mpi4py.
+Two network namespaces of one machine are the hosts, so everything goes over TCP, though over no wire, and all
+ranks share this machine's cpus.  On each host pydsm has a server and two workers; beside it run two ranks of mpi4py.
 """
 
 from __future__ import annotations

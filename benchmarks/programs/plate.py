@@ -37,7 +37,7 @@ def _inner(rows, size):
 
 
 def _sweep_plate(worker, sweeps):
-    """The plain way: the plate is shared, and a barrier after each sweep."""
+    """Share the whole plate, the plain way, with a barrier after each sweep."""
     here, there = worker["A"], worker["B"]
     start, stop = _inner(here.distribution(worker.rank), len(here))
     here, there = np.asarray(here), np.asarray(there)
@@ -51,7 +51,7 @@ def _sweep_plate(worker, sweeps):
 
 
 def _sweep_edges(worker, sweeps):
-    """The thrifty way: blocks are private, only their first and last rows are shared, twice, for even and odd sweeps."""
+    """Share only the first and last rows of private blocks, twice, for even and odd sweeps."""
     A, edges = worker["A"], worker["edges"]
     start, stop = _inner(A.distribution(worker.rank), len(A))
     here = np.array(A[start : stop + 2])
