@@ -116,7 +116,10 @@ class Remote:
         line = self._process.stdout.readline()
         if not line:
             raise RuntimeError(f"it ended: {self._last_complaint()}")
-        answer: dict[str, Any] = json.loads(line)
+        try:
+            answer: dict[str, Any] = json.loads(line)
+        except ValueError:  # a launcher says what became of its ranks
+            raise RuntimeError(f"it ended: {self._last_complaint()}") from None
         if "error" in answer:
             raise RuntimeError(answer["error"])
         return answer
@@ -131,7 +134,7 @@ class Remote:
         if process is None:
             return
         try:
-            process.communicate(timeout=_LEAVE_TAKING)  # the end of its input is the end of it
+            process.communicate(b"null\n", timeout=_LEAVE_TAKING)  # the end of input does not reach all ranks 0
         except subprocess.TimeoutExpired:  # not reaped, so the number is still its own
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
