@@ -48,7 +48,8 @@ def measure(name: str, quick: bool, output: str | None, say: Callable[[str], Non
     """Measure a group, print it, and put it into the page; return the exit code."""
     module, neighbours = importlib.import_module(f"benchmarks.{name}"), Neighbours()
     found = {"how": "--quick: a look, not a measurement"} if quick else {}
-    found |= facts(None) | {"MPI": _library()}
+    found |= {name: fact for name, fact in facts(None).items() if fact != "not installed"}
+    found["MPI"] = _library()
     settings = Settings(quick, None, say)
     section = Section(module.TITLE)
     try:
