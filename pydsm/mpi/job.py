@@ -205,8 +205,8 @@ class _Run:
         node = self._client.node if self._client is not None else None
         if node is not None and self._client is not None:
             node.know_all()
-            self._client.publish(node.everything())
-            told = node.sent.tolist()
+            self._client.publish(node.everywhere())
+            told = node.sent()
         message = ("run", self._team, self._number, told, content)
         for server in self._crew.servers[1:]:
             self._job.world.send(server, SERVER, message)
@@ -215,7 +215,7 @@ class _Run:
     def _wait(self, *, patiently: bool = True) -> None:
         server = self._server
         while self._alive or len(self._told) < self._crew.nodes:
-            server.rest(idle=not server.step())
+            server.rest(idle=not server.step(server.eager))
             now = time.monotonic()
             if patiently and self._signals.reader >= 0 and select.select([self._signals.reader], [], [], 0)[0]:
                 self._signals.act()

@@ -21,11 +21,11 @@ from pydsm.errors import NameExistsError, NoRoomError
 from pydsm.ipc import shm
 from pydsm.mpi.guard import Reaper
 from pydsm.mpi.home import Home
-from pydsm.mpi.messages import Answer, Request, read
+from pydsm.mpi.messages import Answer, Request, read, release
 from pydsm.mpi.node import Node
 from pydsm.mpi.nodes import Crew, Nodes
 from pydsm.mpi.replica import Replica
-from pydsm.mpi.world import SERVER, WORKER, Patience, World
+from pydsm.mpi.world import EAGER, SERVER, WORKER, Patience, World
 from pydsm.sync import datasegment, locksegment
 from pydsm.sync.barrier import Barrier
 from pydsm.sync.namespace import Namespace
@@ -76,6 +76,8 @@ class Server:
         self._asked: dict[int, tuple[dict[int, Any], int, _Then]] = {}
         self._tickets = 0
         self._patience = Patience(_LONGEST)
+        self._busy = False
+        self.eager = self._eager_until = 0.0
         self._next_watch = self._next_beat = 0.0
         self._watched: dict[int, int] = {}
         self._poll = select.poll()
@@ -101,12 +103,18 @@ class Server:
 
     # -- the loop ------------------------------------------------------------------------
 
-    def step(self) -> bool:
-        """Take one message, if there is one, and try again what waits; say whether anything was done."""
-        found = self.world.receive(SERVER)
+    def step(self, eager: float = 0.0) -> bool:
+        """Take one message, if there is one or one comes soon, and try again what waits; say whether anything was done.
+
+        Parameters
+        ----------
+        eager : float
+            Seconds to look for one, if nothing waits that may be possible without one.
+        """
+        found = self.world.receive(SERVER, 0.0 if self._busy else eager)
         busy = False
         if found is not None:
-            self._take(read(found[1]))
+            self._take(read(*found))
         done = found is not None
         for served in self.teams.values():
             if served.home is not None and served.home.is_busy:
@@ -116,20 +124,26 @@ class Server:
         if now >= self._next_watch:
             self._next_watch = now + _WATCH_SECONDS
             self._watch(now)
+        self._busy = busy
         self._patience.longest = _LONGEST_BUSY if busy else _LONGEST
         return done
 
     def rest(self, *, idle: bool) -> None:
         """Let others run between two steps."""
-        if idle:
-            self._patience.wait()
-        else:
+        if not idle:
             self._patience.reset()
+            self.eager = EAGER
+            self._eager_until = time.monotonic() + EAGER
+        elif self._busy and time.monotonic() < self._eager_until:
+            os.sched_yield()
+        else:
+            self._patience.wait()
+            self.eager = 0.0
 
     def serve(self, until: Callable[[], bool]) -> None:
         """Serve until something is so."""
         while not until():
-            self.rest(idle=not self.step())
+            self.rest(idle=not self.step(self.eager))
 
     def _take(self, message: Any) -> None:
         if isinstance(message, Request):
@@ -324,14 +338,14 @@ class Server:
         told = []
         if served.node is not None:
             served.node.know_all()
-            served.node.publish(served.node.everything(), self._push_for(team, served))
-            told = served.node.sent.tolist()
+            served.node.publish(served.node.everywhere(), self._push_for(team, served))
+            told = served.node.sent()
         self._report(("ended", team, served.run, served.index, told))
 
-    def _push_for(self, team: int, served: Served) -> Callable[[int, int, list[Any]], None]:
-        def push(home: int, number: int, parts: list[Any]) -> None:
-            request = Request("push", team, served.index, number, {}, (self.world.rank, SERVER), 0, (parts,))
-            self.world.send(served.crew.servers[home], SERVER, request, wait=False)
+    def _push_for(self, team: int, served: Served) -> Callable[[int, int, bytes], None]:
+        def push(home: int, number: int, content: bytes) -> None:
+            message = release(team, served.index, self.world.rank, number, content)
+            self.world.send_packed(served.crew.servers[home], SERVER, "push", message)
 
         return push
 

@@ -70,12 +70,12 @@ class WorkerRank:
             else:
                 patience.wait()
 
-    def step(self) -> bool:
-        """Take one message, if there is one."""
-        found = self.world.receive(WORKER)
+    def step(self, eager: float = 0.0) -> bool:
+        """Take one message, if there is one or one comes within some seconds; say so."""
+        found = self.world.receive(WORKER, eager)
         if found is None:
             return False
-        message: Any = read(found[1])
+        message: Any = read(*found)
         if isinstance(message, Answer):
             if self._client is not None:
                 self._client.deliver(message)
@@ -110,7 +110,7 @@ class WorkerRank:
             report = Report.of_exception(error)
         self._client = None
         node = self._nodes.get(team)
-        self._send(team, run, worker, (barriers, [] if node is None else node.sent.tolist()), report)
+        self._send(team, run, worker, (barriers, [] if node is None else node.sent()), report)
 
     def _send(self, team: int, run: int, worker: int, left: tuple[int, list[int]], report: Report) -> None:
         try:

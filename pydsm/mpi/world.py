@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import os
 import pickle
 import threading
 import time
@@ -22,15 +21,18 @@ from collections import Counter
 from typing import Any, Final
 
 from pydsm.mpi.launcher import promised_size
+from pydsm.native import Mailbox
 
-__all__ = ["SERVER", "WORKER", "Patience", "World"]
+__all__ = ["EAGER", "SERVER", "WORKER", "Patience", "World"]
 
 SERVER: Final = 1
 WORKER: Final = 2
 """Tags: whom in a rank a message is for.  Rank 0, which runs the program, has its answers as a server has."""
 _TIMERSLACK: Final = 29  # PR_SET_TIMERSLACK
-_YIELDS: Final = 20
-_FIRST_SLEEP: Final = 20e-6
+EAGER: Final = 0.001
+"""Seconds for which who waits for a message yields: to sleep and be woken takes as long as an answer."""
+_FIRST_SLEEP: Final = 50e-6
+_SLOWER: Final = 1.1
 
 
 def _sleep_exactly() -> None:
@@ -40,7 +42,7 @@ def _sleep_exactly() -> None:
 
 
 class Patience:
-    """Waiting without burning a core: yield, then sleep, longer each time.
+    """Waiting without burning a core: sleep, longer each time.  Who may be answered soon yields for `EAGER` before.
 
     Parameters
     ----------
@@ -50,19 +52,16 @@ class Patience:
 
     def __init__(self, longest: float) -> None:
         self.longest = longest
-        self._turns = 0
+        self._sleep = _FIRST_SLEEP
 
     def reset(self) -> None:
         """Begin anew: something has come."""
-        self._turns = 0
+        self._sleep = _FIRST_SLEEP
 
     def wait(self) -> None:
         """Let others run."""
-        self._turns += 1
-        if self._turns <= _YIELDS:
-            os.sched_yield()
-        else:
-            time.sleep(min(self.longest, _FIRST_SLEEP * (1 + (self._turns - _YIELDS) / 8)))
+        time.sleep(min(self.longest, self._sleep))
+        self._sleep *= _SLOWER
 
 
 class World:
@@ -89,7 +88,8 @@ class World:
                 f"the launcher started {promised} processes, but each is an MPI job of its own: mpiexec and the MPI "
                 f"that mpi4py uses ({self.library}) are of different makers; start with the mpiexec of that one"
             )
-        self._status = MPI.Status()
+        self._byte = MPI.BYTE
+        self._mailbox = Mailbox(self._comm.Improbe, MPI.ANY_SOURCE, MPI.BYTE, MPI.Status())
         self._pending: list[tuple[Any, bytes]] = []
         self._guard = threading.RLock()
         self.messages: Counter[str] = Counter()
@@ -116,15 +116,18 @@ class World:
     def send(self, rank: int, tag: int, message: tuple[Any, ...], *, wait: bool = True) -> None:
         """Send a message, whose first item is its kind; with `wait` it is out of this rank's hands on return."""
         content = pickle.dumps(tuple(message), pickle.HIGHEST_PROTOCOL)  # a name for its type would double a short one
-        with self._guard:
-            self.messages[message[0]] += 1
-            self.bytes[message[0]] += len(content)
-            request = self._comm.Isend([content, self._mpi.BYTE], dest=rank, tag=tag)
-            if request.Test():
-                return
-            self._pending.append((request, content))
-        if wait:
+        self.send_packed(rank, tag, message[0], content)
+        if wait and self._pending:
             self.settle()
+
+    def send_packed(self, rank: int, tag: int, kind: str, content: bytes) -> None:
+        """Send bytes as they are; a large message may be still under way on return."""
+        with self._guard:
+            self.messages[kind] += 1
+            self.bytes[kind] += len(content)
+            request = self._comm.Isend([content, self._byte], rank, tag)
+            if not request.Test():
+                self._pending.append((request, content))
 
     def settle(self) -> None:
         """Wait until all that was sent is out of this rank's hands."""
@@ -138,19 +141,13 @@ class World:
             self._pending = [(request, content) for request, content in self._pending if not request.Test()]
             return not self._pending
 
-    def receive(self, tag: int) -> tuple[int, tuple[Any, ...]] | None:
-        """Return who sent a message, and what, if one is there."""
+    def receive(self, tag: int, eager: float = 0.0) -> tuple[int, bytearray] | None:
+        """Return who sent a message, and its bytes, if one is there or comes within some seconds of yielding."""
         with self._guard:
             if self._pending:
                 self.flush()
-            status = self._status
-            found = self._comm.Improbe(source=self._mpi.ANY_SOURCE, tag=tag, status=status)
-            if found is None:
-                return None
-            content = bytearray(status.Get_count(self._mpi.BYTE))
-            source = status.Get_source()
-            found.Recv([content, self._mpi.BYTE])
-        return source, pickle.loads(content)
+                eager = 0.0
+            return self._mailbox.take(tag, eager)
 
     def abort(self, code: int) -> None:
         """End all ranks at once."""

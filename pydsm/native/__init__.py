@@ -1,5 +1,6 @@
-"""The only compiled code: atomic words, the steps of a region lock, and undoing."""
+"""The only compiled code: atomic words, the steps of a region lock, undoing, and twins."""
 
+from pydsm.native.mailbox import Mailbox
 from pydsm.native.region import (
     Region,
     RegionGroup,
@@ -30,6 +31,7 @@ from pydsm.native.region import (
     waits,
     watch_element,
 )
+from pydsm.native.twins import Lines, Twins, lines_for
 from pydsm.native.undo import UndoRecord
 from pydsm.native.words import (
     REFUSED,
@@ -50,6 +52,8 @@ __all__ = [
     "THROUGH",
     "Bell",
     "ByteLock",
+    "Lines",
+    "Mailbox",
     "Meeting",
     "Region",
     "RegionGroup",
@@ -57,6 +61,7 @@ __all__ = [
     "Sleepers",
     "StripeLock",
     "StripeLocks",
+    "Twins",
     "UndoRecord",
     "Watch",
     "Words",
@@ -73,6 +78,7 @@ __all__ = [
     "forget_identity",
     "held",
     "hold_signals",
+    "lines_for",
     "load_acquire",
     "locked",
     "locks_of",
