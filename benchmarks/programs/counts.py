@@ -263,7 +263,12 @@ def of_program(team: pydsm.Team, folder: str) -> dict[str, Any]:
     none, _ = measured(team, "program", 0, folder)
     many, _ = measured(team, "program", TURNS, folder)
     messages, size = _less(many, none)
-    return {"messages": dict(messages - Counter(report=messages["report"])), "bytes": dict(size), "rounds": 0}
+    kinds = sorted(kind for kind, count in messages.items() if count and kind != "report")
+    return {
+        "messages": {kind: messages[kind] for kind in kinds},
+        "bytes": {kind: size[kind] for kind in kinds},
+        "rounds": 0,
+    }
 
 
 def _segments(team: pydsm.Team, name: str) -> dict[str, int]:

@@ -15,13 +15,29 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.programs.counts import TURNS, rows_of
 from benchmarks.scaling import model, wire
 from benchmarks.scaling.layout import Array, Job
 from benchmarks.scaling.model import Cost
+from benchmarks.scaling.simulation import Act, Outcome, simulate
+from benchmarks.scaling.timing import Machine
 from benchmarks.scaling.wire import Part
 
-__all__ = ["NAMES", "Counted", "command", "count", "expected", "job_of", "read"]
+__all__ = [
+    "NAMES",
+    "PROGRAM",
+    "TURNS",
+    "Counted",
+    "command",
+    "count",
+    "expected",
+    "job_of",
+    "problems",
+    "read",
+    "simulated",
+]
 
+MEET = Act("barrier")
 ROOT = Path(__file__).parents[2]
 PROGRAM = Path(__file__).parents[1] / "programs" / "counts.py"
 NAMES = (
@@ -83,7 +99,7 @@ def count(nodes: str, launcher: Sequence[str] = (), names: Iterable[str] = NAMES
         The job has failed, or there is no launcher.
     """
     beside = Path(sys.executable).parent / "mpiexec"
-    started_by = launcher or [str(beside)] if beside.exists() else [shutil.which("mpiexec") or ""]
+    started_by = list(launcher) or [str(beside)] if beside.exists() else [shutil.which("mpiexec") or ""]
     if not started_by[0]:
         raise RuntimeError("no mpiexec beside this Python or on the path: pip install 'py-dsm[mpi]' brings one")
     ranks = nodes.count(",") + nodes.count("|") + 1
@@ -195,3 +211,14 @@ def problems(counted: Counted) -> list[str]:
             if size != said[what]
         ]
     return found
+
+
+def simulated(counted: Counted) -> Outcome:
+    """Simulate the program in which all workers lock random rows and meet."""
+    job = job_of(counted.counts)
+    rows = job.arrays[0].rows
+    programs = [
+        [act for turn in range(TURNS) for act in [*(Act("region", row) for row in rows_of(rank, turn, rows)), MEET]]
+        for rank in range(job.workers)
+    ]
+    return simulate(job, Machine(), programs)

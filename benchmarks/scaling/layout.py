@@ -112,6 +112,10 @@ class Job:
         """Return the node that is a row's home."""
         return bisect_right(self.bounds(array), self.stripe_of(array, row)) - 1
 
+    def all_known(self) -> list[list[int]]:
+        """Return of how many stripes of each array each home is asked, when it is asked for everything."""
+        return [list(each) for each in zip(*map(self.shares, self.arrays), strict=True)]
+
     def known(self, home: int) -> list[int]:
-        """Return of how many stripes of each array a home is asked, when it is asked for everything."""
-        return [self.shares(array)[home] for array in self.arrays]
+        """Return the same of one home."""
+        return self.all_known()[home]

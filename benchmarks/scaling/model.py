@@ -145,9 +145,9 @@ def pull_all(job: Job, homes: Iterable[int]) -> Cost:
 
     With all other homes that is 2 (N - 1) messages, and 8 S (N - 1) / N bytes, though nothing has changed.
     """
-    cost = Cost()
+    cost, known = Cost(), job.all_known()
     for home in homes:
-        cost.send("pull", wire.asked("pull", job.known(home)))
+        cost.send("pull", wire.asked("pull", known[home]))
         cost.send("answer", wire.answer())
         cost.rounds = 1
     return cost
@@ -213,8 +213,8 @@ def barrier(job: Job, pushes: int = 0, part: Part | None = None, new: int = 0, n
         How many arrays' blocks of one stripe all answers together bring, of so many bytes.
     """
     cost = Cost(rounds=1)
-    for home in range(job.nodes):
-        cost.send("meet", wire.asked("meet", job.known(home)), job.nodes - 1)
+    for known in job.all_known():
+        cost.send("meet", wire.asked("meet", known), job.nodes - 1)
         cost.send("meet", wire.asked("meet", []))
     cost.send("answer", wire.answer(), job.nodes**2)
     cost.bytes["answer"] += new * (wire.answer([(1, new_bytes)]) - wire.answer())

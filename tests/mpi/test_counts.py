@@ -25,3 +25,6 @@ def test_messages_round_trips_bytes_and_memory_are_what_the_model_says(nodes: st
     found = counted.read(job.output)
     assert counted.problems(found) == []
     assert set(counted.NAMES) <= set(found.found)
+    simulated = counted.simulated(found)
+    assert simulated.messages == found.found["program"]["messages"]
+    assert simulated.done["barrier"] == counted.TURNS * sum(found.counts)
