@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from bisect import bisect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import accumulate, repeat
 
 from benchmarks.scaling.layout import Job
@@ -16,10 +16,15 @@ _SEED = 1
 
 
 def uniform(job: Job, count: int, think: float = 0.0) -> list[list[Act]]:
-    """Let each worker update so many rows of all, each as likely as the other, and think before each."""
+    """Let each worker update so many rows of all, each as likely as the other, and think a random time before each."""
     draw = random.Random(_SEED)
     rows = job.arrays[0].rows
-    return [list(_updates((draw.randrange(rows) for _ in range(count)), think)) for _ in range(job.workers)]
+    made: list[list[Act]] = []
+    for _ in range(job.workers):
+        updates = _updates(draw.randrange(rows) for _ in range(count))
+        pauses = (Act("think", draw.expovariate(1 / think)) for _ in range(count)) if think else ()
+        made.append([act for pair in zip(pauses, updates, strict=True) for act in pair] if think else list(updates))
+    return made
 
 
 def zipf(job: Job, count: int) -> list[list[Act]]:
@@ -33,12 +38,12 @@ def zipf(job: Job, count: int) -> list[list[Act]]:
     def row() -> int:
         return min(order[bisect(weights, draw.random() * weights[-1])] * array.block, array.rows - 1)
 
-    return [list(_updates((row() for _ in range(count)), 0.0)) for _ in range(job.workers)]
+    return [list(_updates(row() for _ in range(count))) for _ in range(job.workers)]
 
 
 def hot(job: Job, count: int) -> list[list[Act]]:
     """Let each worker update row 0 so many times."""
-    return [list(_updates(repeat(0, count), 0.0)) for _ in range(job.workers)]
+    return [list(_updates(repeat(0, count))) for _ in range(job.workers)]
 
 
 def atomics(job: Job, count: int) -> list[list[Act]]:
@@ -53,8 +58,5 @@ def barriers(job: Job, count: int) -> list[list[Act]]:
     return [[Act("barrier")] * count for _ in range(job.workers)]
 
 
-def _updates(rows: Iterator[int], think: float) -> Iterator[Act]:
-    for row in rows:
-        if think:
-            yield Act("think", think)
-        yield Act("region", row)
+def _updates(rows: Iterable[int]) -> Iterator[Act]:
+    return (Act("region", row) for row in rows)
