@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 import pydsm
+from pydsm.core import names
 
 TIMES = 8
 TURNS = 6
@@ -273,7 +274,6 @@ def of_program(team: pydsm.Team, folder: str) -> dict[str, Any]:
 
 def _segments(team: pydsm.Team, name: str) -> dict[str, int]:
     """Return the bytes of what this node has of an array in shared memory."""
-    from pydsm.core import names
     from pydsm.mpi.replica import Replica
 
     space = team._namespace
@@ -284,7 +284,11 @@ def _segments(team: pydsm.Team, name: str) -> dict[str, int]:
         "versions": versions,
         "locks": names.lock_name(space.name, name),
     }
-    return {what: os.stat(f"/dev/shm/{file}").st_size for what, file in files.items()}
+    return {what: _size(file) for what, file in files.items()}
+
+
+def _size(file: str) -> int:
+    return os.stat(f"/dev/shm/{file}").st_size
 
 
 @contextlib.contextmanager
@@ -297,16 +301,17 @@ def crowd() -> Iterator[pydsm.Team]:
         yield team
 
 
-def main(folder: str, *names: str) -> None:
+def main(folder: str, *wanted: str) -> None:
     for pipe in ("a", "b"):
         os.mkfifo(f"{folder}/{pipe}")
     with crowd() as team:
         crew: Any = team._crew
         found: dict[str, Any] = {}
-        for name in names:
+        for name in wanted:
             found[name] = of_run(team, folder) if name == "run" else of_operation(team, name, folder)
         found["program"] = of_program(team, folder)
         segments = {name: _segments(team, name) for name in ("A", "wide")}
+        segments["A"]["numbers"] = _size(names.observe_name(team._namespace.name, "mpi"))
         print(json.dumps({"counts": crew._crew.counts, "found": found, "segments": segments}))
 
 

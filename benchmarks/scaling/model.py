@@ -104,7 +104,7 @@ def region(
             fresh = (new or {}).get(home, 0)
             part = (written or {}).get(home)
             cost.send("acquire", wire.acquire(count))
-            cost.send("answer", wire.GRANT + wire.answer([(fresh, fresh * array.stripe_bytes)]))
+            cost.send("answer", wire.granted(fresh, fresh * array.stripe_bytes))
             cost.send("release", wire.release(count, [] if part is None else [part]))
             cost.rounds += 1
     return cost
@@ -117,9 +117,10 @@ def fence(
     new: Mapping[int, tuple[int, int]] | None = None,
     me: int = -1,
 ) -> Cost:
-    """Fence rows of one array, as `get`, `put` and `halo` do: a ``push`` where something was written, and a ``pull``.
+    """Fence rows of one array, as `get`, `put` and `halo` do: a ``pull``, and a ``push`` where something was written.
 
-    All homes are asked at once: one round trip.  Each request has 8 bytes for each stripe that is asked for.
+    There is a push for each run of neighbouring stripes with changes; here one of each home that has some.  All homes
+    are asked at once: one round trip.  Each request has 8 bytes for each stripe that is asked for.
 
     Parameters
     ----------
@@ -171,7 +172,7 @@ def atomic(job: Job, array: Array, home: int, me: int = -1, kind: str = "atomic"
         return pull_all(job, _others(job, me))
     cost = Cost(rounds=1)
     cost.send(kind, wire.asked(kind, job.known(home)))
-    brings = wire.GRANT + 2 + wire.answer() if kind == "wait" else wire.answer([(1, array.stripe_bytes)])
+    brings = wire.SEEN + wire.answer() if kind == "wait" else wire.answer([(1, array.stripe_bytes)])
     cost.send("answer", brings)
     return cost + pull_all(job, _others(job, me, home))
 
@@ -182,7 +183,7 @@ def accumulate(job: Job, array: Array, updates: Mapping[int, int], me: int = -1)
     for home, count in updates.items():
         one = atomic(job, array, home, me)
         if "atomic" in one.messages:
-            one.bytes["atomic"] += 69 + 16 * (count - 1)
+            one.bytes["atomic"] += wire.UPDATES + wire.UPDATE * (count - 1)
         cost += one
     return cost
 
@@ -192,8 +193,8 @@ def named_lock(job: Job, home: int, me: int = -1) -> Cost:
     cost = Cost()
     if home != me % job.nodes:
         cost.rounds = 1
-        cost.send("acquire", wire.HEAD["acquire"])
-        cost.send("answer", wire.GRANT + wire.answer())
+        cost.send("acquire", wire.acquire(1))
+        cost.send("answer", wire.granted())
         cost.send("release", wire.release(1))
     return cost + pull_all(job, _others(job, me % job.nodes))
 
@@ -202,8 +203,8 @@ def barrier(job: Job, pushes: int = 0, part: Part | None = None, new: int = 0, n
     """Meet: each node's first worker asks every home, its own, too; each home answers when all have come.
 
     N ** 2 requests and as many answers.  Each node sends each home the versions of the home's stripes, so all
-    together send 8 S (N - 1) bytes, changed or not.  What was written goes before, from each worker to each
-    home of it: at most W (N - 1) pushes.
+    together send 8 S (N - 1) bytes, changed or not.  What was written goes before: a push for each run of neighbouring
+    stripes that a worker finds changed in its part of an array, and for each home.
 
     Parameters
     ----------
@@ -270,15 +271,14 @@ def memory(job: Job) -> dict[str, int]:
     """Return the bytes of a node: they do not become fewer with more nodes.
 
     A replica of each array and its twin, whole on each node; for each stripe a version and the number of the last
-    message about it; its lock, a cache line, and 64 more to sleep at; for each node what was sent to it and what it
-    has had.
+    message about it; its lock, a cache line, and 64 more to sleep at; a line for each node, with what it was told.
     """
     return {
         "replicas": sum(_SEGMENT + array.nbytes for array in job.arrays),
         "twins": sum(_SEGMENT + array.nbytes for array in job.arrays),
         "versions": sum(_SEGMENT + 16 * array.all_stripes for array in job.arrays),
         "locks": sum(_SEGMENT + _LOCK_HEAD + _LINE * _lines(array.all_stripes) for array in job.arrays),
-        "numbers": _SEGMENT + 8 * (2 * job.nodes + 1),
+        "numbers": _SEGMENT + _LINE * job.nodes + 8,
     }
 
 

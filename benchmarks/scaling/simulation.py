@@ -224,7 +224,7 @@ class _Simulation:
     def grant(self, node: int, stripe: int, had: Gate) -> None:
         is_new = self.known[node, stripe] != self.version[stripe]
         self.known[node, stripe] = self.version[stripe]
-        size = wire.GRANT + wire.answer([(1, self.stripe_bytes)] if is_new else [])
+        size = wire.granted(1, self.stripe_bytes) if is_new else wire.granted()
         self.send("answer", size, self.home_of(stripe), node, had.knock)
 
     def release(self, stripe: int) -> None:

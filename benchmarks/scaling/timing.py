@@ -118,7 +118,7 @@ def random_regions(job: Job, machine: Machine, array: Array, new: float = 1.0) -
         How often the row's stripe has been changed by another node since, so that it is sent.
     """
     away = 1 - 1 / job.nodes
-    block = new * (wire.answer([(1, array.stripe_bytes)]) - wire.answer())
+    block = new * (wire.granted(1, array.stripe_bytes) - wire.granted())
     cost = model.region(job, array, {0: 1}, {0: Part(array.row_bytes // array.item_bytes, array.item_bytes)})
     sent, received = cost.bytes["acquire"], cost.bytes["answer"] + block
     there = machine.round_trip(sent, int(received)) + machine.inside + machine.overhead
@@ -132,7 +132,7 @@ def hot_row(job: Job, machine: Machine, array: Array) -> Limits:
     From one holder elsewhere to the next: the answer's way, the region, the release's way, and the server's time for
     the release and the next answer.  More nodes or workers change nothing.
     """
-    block = wire.answer([(1, array.stripe_bytes)])
+    block = wire.granted(1, array.stripe_bytes)
     cycle = (
         2 * machine.latency
         + block * machine.byte

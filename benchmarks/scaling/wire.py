@@ -10,46 +10,51 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-__all__ = ["BLOCK", "HEAD", "KNOWN", "PART", "SLACK", "Part", "acquire", "answer", "asked", "release", "told"]
+__all__ = ["HEAD", "PACKED", "PICKLED", "VERSION", "Part", "acquire", "answer", "asked", "granted", "release", "told"]
 
 HEAD: Final = {
-    "acquire": 62,
+    "acquire": 28,
+    "grant": 28,
+    "push": 28,
+    "release": 28,
     "answer": 31,
-    "atomic": 215,
+    "atomic": 230,
     "gather": 76,
     "left": 36,
-    "meet": 155,
-    "pull": 156,
-    "push": 42,
-    "release": 60,
+    "meet": 52,
+    "pull": 48,
     "share": 55,
-    "wait": 207,
+    "wait": 222,
 }
-"""Bytes of a message that carries nothing, by kind."""
+"""Bytes of a message that carries nothing, by kind; ``grant`` is the answer to ``acquire``."""
+PACKED: Final = {"acquire", "push", "release"}
+"""Kinds whose sizes are exact."""
+PICKLED: Final = 12
+"""By how many bytes a message of another kind may be larger or smaller: numbers of many digits take more room."""
 BARE: Final = {"meet": 42, "pull": 37}
-"""The same where it asks for no rows at all."""
-GRANT: Final = 3
-"""What the answer to ``acquire`` and to ``wait`` has besides."""
-WANTED: Final = 4
-"""A stripe that is asked for: its number, and the version that is known of it."""
-GIVEN: Final = 2
-"""A stripe that is given back."""
-KNOWN: Final = 45
-"""What says of which array versions are known..."""
+"""The head where a message asks for no rows at all."""
+RUN: Final = 16
+"""Which stripes are meant, or given back: an array or a first one, and how many..."""
 VERSION: Final = 8
-"""... and one of them."""
-PART: Final = 17
+"""... and for each of them its version or number."""
+KNOWN: Final = 13
+"""What says besides of which array that is, in a message that asks about all of them."""
+PART: Final = 16
 """What says of which array changes are..."""
-POSITION: Final = 8
-"""... and where one of them is, with its value behind; a run of neighbours is two of these."""
-BLOCK: Final = 208
-"""What says of which array whole stripes are..."""
+RECORD: Final = 12
+"""... and where a run of neighbouring elements is, with their values behind."""
 STRIPE: Final = 16
-"""... and a stripe's number and version, with its elements behind."""
+"""A stripe's number and version, with its elements behind."""
+BLOCK: Final = 15
+"""What says of which array stripes are, in an answer about all of them."""
+SEEN: Final = 5
+"""What the answer to ``wait`` has besides."""
+UPDATES: Final = 35
+"""What ``atomic`` has besides for an `accumulate`..."""
+UPDATE: Final = 16
+"""... and for each element more than one."""
 ROLL: Final = 22
 """What one worker gave, in the answer to ``gather``."""
-SLACK: Final = 0.15, 8
-"""How far off a message may be: a share of it, and bytes (numbers of many digits take more room than small ones)."""
 
 
 class Part(NamedTuple):
@@ -61,18 +66,23 @@ class Part(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Bytes of it in a message: positions as runs, where that is shorter."""
-        return PART + POSITION * min(self.elements, 2 * self.runs) + self.elements * self.item_bytes
+        """Bytes of it in a message."""
+        return PART + RECORD * self.runs + self.elements * self.item_bytes
 
 
 def acquire(stripes: int) -> int:
-    """Return the bytes of a wish for stripes."""
-    return HEAD["acquire"] + WANTED * stripes
+    """Return the bytes of a wish for neighbouring stripes."""
+    return HEAD["acquire"] + RUN + VERSION * stripes
+
+
+def granted(stripes: int = 0, size: int = 0) -> int:
+    """Return the bytes of the answer to a wish, with so many stripes, of so many bytes."""
+    return HEAD["grant"] + STRIPE * stripes + size
 
 
 def release(stripes: int, parts: Iterable[Part] = ()) -> int:
     """Return the bytes of what is sent when a region is left."""
-    return HEAD["release"] + GIVEN * stripes + sum(part.size for part in parts)
+    return HEAD["release"] + RUN + VERSION * stripes + sum(part.size for part in parts)
 
 
 def told(parts: Iterable[Part]) -> int:
@@ -84,9 +94,9 @@ def asked(kind: str, known: Iterable[int]) -> int:
     """Return the bytes of a request that says which versions are known: so many of each array."""
     arrays = [stripes for stripes in known if stripes]
     head = HEAD[kind] if arrays else BARE.get(kind, HEAD[kind])
-    return head + sum(KNOWN + VERSION * stripes for stripes in arrays)
+    return head + sum(KNOWN + RUN + VERSION * stripes for stripes in arrays)
 
 
 def answer(blocks: Iterable[tuple[int, int]] = ()) -> int:
-    """Return the bytes of an answer with stripes: of each array so many, of so many bytes."""
+    """Return the bytes of any other answer with stripes: of each array so many, of so many bytes."""
     return HEAD["answer"] + sum(BLOCK + STRIPE * stripes + size for stripes, size in blocks if stripes)
