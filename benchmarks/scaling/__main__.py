@@ -61,8 +61,8 @@ def written(page: str, machine: Machine, names: Sequence[str]) -> str:
     for name in names:
         mark = f"<!-- {name} -->\n"
         if mark in page:
-            made = f"{mark}\n{TABLES[name](machine)}\n"
-            page = re.sub(re.escape(mark) + r"\n(?:\|[^\n]*\n)*", lambda _, made=made: made, page)
+            made = f"{mark}\n{TABLES[name](machine)}\n\n"
+            page = re.sub(re.escape(mark) + r"\n*(?:\|[^\n]*\n)*\n*", lambda _, made=made: made, page)
     return page
 
 

@@ -84,8 +84,8 @@ def _barrier(axes: Axes, machine: Machine) -> None:
         axes,
         tables.RANKS,
         ("8 GB array: versions", total(tables.LARGE), _ORANGE, "s-"),
-        ("8 MB array", total(tables.EXAMPLE), _BLUE, "o-"),
-        ("4 kB array, simulated", seen, _GREEN, "^-"),
+        ("8 MB array: messages", total(tables.EXAMPLE), _BLUE, "o-"),
+        ("the same, simulated", seen, _GREEN, "^-"),
         ("if messages went up and down a tree", tree, _BLACK, "--"),
     )
     axes.set_xlabel("ranks, 16 on a node")

@@ -121,6 +121,19 @@ def simulate(job: Job, machine: Machine, programs: Iterable[Iterable[Act]]) -> O
     )
 
 
+class _Answers:
+    """What a worker takes one after the other, as they come, until it has all."""
+
+    __slots__ = ("_each", "_taking", "all")
+
+    def __init__(self, loop: Loop, count: int, each: float) -> None:
+        self.all, self._taking, self._each = Gate(loop, count), Station(loop), each
+
+    def take(self) -> None:
+        """Take one that has come."""
+        self._taking.serve(self._each, self.all.knock)
+
+
 class _Simulation:
     def __init__(self, job: Job, machine: Machine) -> None:
         self.job, self.machine, self.loop = job, machine, Loop()
@@ -136,7 +149,7 @@ class _Simulation:
         self.known: Counter[tuple[int, int]] = Counter()
         self.changed: list[set[int]] = [set() for _ in job.counts]
         self.met = [[0, Gate(self.loop, count)] for count in job.counts]
-        self.meeting: list[list[tuple[int, Gate]]] = [[] for _ in job.counts]
+        self.meeting: list[list[tuple[int, _Answers]]] = [[] for _ in job.counts]
         self.shares = job.all_known()
         self.wishes = [wire.asked("pull", known) for known in self.shares]
         self.serving = [machine.serve + machine.version * sum(known) for known in self.shares]
@@ -256,27 +269,25 @@ class _Simulation:
         home, machine = self.home_of(stripe), self.machine
         yield machine.compare * self.nbytes
         if home != node:
-            come = Gate(self.loop)
+            come = _Answers(self.loop, 1, machine.overhead)
             yield machine.overhead
             size = wire.asked("atomic", self.shares[home])
             brings = wire.answer([(1, self.stripe_bytes)])
             self.ask("atomic", size, node, home, self.serving[home], self.reply, home, node, brings, come)
-            yield come
-            yield machine.overhead
+            yield come.all
         yield from self.pull(node, [other for other in range(self.job.nodes) if other not in (node, home)])
 
     def pull(self, node: int, homes: list[int]) -> Process:
-        come = Gate(self.loop, len(homes))
+        come = _Answers(self.loop, len(homes), self.machine.overhead)
         for home in homes:
             yield self.machine.overhead
             size, serve = self.wishes[home], self.serving[home]
             self.ask("pull", size, node, home, serve, self.reply, home, node, wire.answer(), come)
         if homes:
-            yield come
-            yield self.machine.overhead * len(homes)
+            yield come.all
 
-    def reply(self, home: int, node: int, size: int, come: Gate) -> None:
-        self.send("answer", size, home, node, come.knock)
+    def reply(self, home: int, node: int, size: int, come: _Answers) -> None:
+        self.send("answer", size, home, node, come.take)
 
     # -- barriers -----------------------------------------------------------------------------
 
@@ -289,29 +300,28 @@ class _Simulation:
         if here[0] < job.counts[node]:
             yield gate
             return
-        come = Gate(self.loop, job.nodes)
+        come = _Answers(self.loop, job.nodes, machine.overhead)
         for home in range(job.nodes):
             yield machine.overhead
             known = self.shares[home] if home != node else []
             serve = machine.serve / 2 + machine.version * sum(known)
             self.ask("meet", wire.asked("meet", known), node, home, serve, self.meet, home, node, come)
-        yield come
-        yield machine.overhead * job.nodes
+        yield come.all
         self.met[node] = [0, Gate(self.loop, job.counts[node])]
         for _ in range(job.counts[node]):
             gate.knock()
 
-    def meet(self, home: int, node: int, come: Gate) -> None:
+    def meet(self, home: int, node: int, come: _Answers) -> None:
         """Answer all when all have come."""
         self.meeting[home].append((node, come))
         if len(self.meeting[home]) < self.job.nodes:
             return
-        for other, gate in self.meeting[home]:
+        for other, answers in self.meeting[home]:
             news = 0
             for stripe in self.changed[home] if other != home else ():
                 news += self.known[other, stripe] != self.version[stripe]
                 self.known[other, stripe] = self.version[stripe]
             size = wire.answer([(news, news * self.stripe_bytes)])
-            self.servers[home].serve(self.machine.serve / 2, self.reply, home, other, size, gate)
+            self.servers[home].serve(self.machine.serve / 2, self.reply, home, other, size, answers)
         self.meeting[home] = []
         self.changed[home].clear()

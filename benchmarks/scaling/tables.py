@@ -233,7 +233,7 @@ def atomics(machine: Machine) -> str:
     for ranks in RANKS[:-2]:
         job = Job.of(ranks, RANKS_A_NODE, small)
         bound = timing.atomics(job, machine, small)
-        shown = simulate(job, machine, programs.atomics(job, 3 if ranks < 500 else 1))
+        shown = simulate(job, machine, programs.atomics(job, 8 if ranks < 500 else 3))
         lonely = timing.Limits(
             machine.round_trip(wire.HEAD["atomic"], wire.answer()), machine.serve / job.nodes, job.workers
         )

@@ -5,7 +5,7 @@ takes it spends o of its processor.  A server spends `serve` on a request and it
 told, and takes one after the other.  So
 
 - a round trip to one home takes ``o + L + b G + serve + L + b' G + o``;
-- k homes at once take ``k o`` to ask, a round trip, and ``o`` for each of the other answers;
+- k homes at once take ``(k - 1) o`` more: their answers come one after the other, as they were asked;
 - a server that has a share u of its time busy lets who comes wait besides, on average ``u s / (2 (1 - u))`` if
   arrivals are random and each takes s (M/D/1; Pollaczek and Khinchine);
 - n workers that think for Z between two operations of R each do n / (Z + R) a second together, and never more than
@@ -65,7 +65,7 @@ class Machine:
     def round_trip(self, sent: int, received: int, serve: float | None = None, homes: int = 1) -> float:
         """Return the seconds from a request until all answers are there, when no server is busy."""
         wait = 2 * self.latency + (sent + received) * self.byte + (self.serve if serve is None else serve)
-        return homes * self.overhead + wait + homes * self.overhead
+        return homes * self.overhead + wait + self.overhead
 
 
 @dataclass(frozen=True, slots=True)
