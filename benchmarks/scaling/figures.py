@@ -93,11 +93,11 @@ def _barrier(axes: Axes, machine: Machine) -> None:
 
 
 def _saturation(axes: Axes, machine: Machine) -> None:
-    nodes, workers = 16, [1, 2, 3, 4, 6, 8, 12, 16, 24, 32]
+    nodes, workers = 16, [1, 2, 3, 4, 6, 8, 12, 16]
     jobs = [Job((count,) * nodes, (tables.EXAMPLE,)) for count in workers]
     bound = [timing.random_regions(job, machine, tables.EXAMPLE).rate() for job in jobs]
-    seen = [simulate(job, machine, programs.uniform(job, 40)).rate("region") for job in jobs]
-    busy = [simulate(job, machine, programs.uniform(job, 40, 5e-4)).rate("region") for job in jobs]
+    seen = [simulate(job, machine, programs.uniform(job, 20)).rate("region") for job in jobs]
+    busy = [simulate(job, machine, programs.uniform(job, 20, 5e-4)).rate("region") for job in jobs]
     pause = [timing.random_regions(job, machine, tables.EXAMPLE).rate(5e-4) for job in jobs]
     _lines(
         axes,
