@@ -23,11 +23,10 @@ from typing import Any
 import numpy as np
 
 import pydsm
+from benchmarks.scaling.drawn import TURNS, rows_of
 from pydsm.core import names
 
 TIMES = 8
-TURNS = 6
-"""Of the program."""
 TOGETHER = {"barrier", "barrier, all wrote", "allreduce", "program"}
 """What all workers do."""
 WIDE = 4096
@@ -185,11 +184,6 @@ def _program(worker: pydsm.Worker, times: int) -> None:
             with A.locked(row):
                 A[row] += 1
         worker.barrier()
-
-
-def rows_of(rank: int, turn: int, count: int) -> list[int]:
-    """Return the rows that a worker of `_program` locks in one turn."""
-    return [int(row) for row in np.random.default_rng([rank, turn]).integers(count, size=5)]
 
 
 def _sent(world: Any) -> Sent:

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.programs.counts import TURNS, rows_of
 from benchmarks.scaling import model, wire
+from benchmarks.scaling.drawn import TURNS, rows_of
 from benchmarks.scaling.layout import Array, Job
 from benchmarks.scaling.model import Cost
 from benchmarks.scaling.simulation import Act, Outcome, simulate
