@@ -44,8 +44,8 @@ class Rounds:
         self._watch("send", "send_packed")
         receive = self.world.receive
 
-        def receiving(tag: int) -> Any:
-            found = receive(tag)
+        def receiving(*arguments: Any) -> Any:
+            found = receive(*arguments)
             if found is not None and self.has_sent:
                 self.count, self.has_sent = self.count + 1, False
             return found
