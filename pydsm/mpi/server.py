@@ -84,6 +84,7 @@ class Server:
             "create": self._create,
             "remove": self._remove,
             "close": self._close,
+            "count": self._count,
         }
         self._do: dict[str, Callable[..., None]] = {
             "open": self._open,
@@ -314,6 +315,10 @@ class Server:
                 self.world.send(worker, WORKER, ("close", team), wait=False)
             served.namespace.close()
             self.reaper.tell(f"forget {served.namespace.name}")
+
+    def _count(self, team: int) -> tuple[dict[str, int], dict[str, int]]:
+        """Return how many messages of each kind this server has sent so far, and how many bytes."""
+        return dict(self.world.messages), dict(self.world.bytes)
 
     def _bye(self) -> None:
         for team in list(self.teams):
