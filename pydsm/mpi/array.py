@@ -21,7 +21,10 @@ from pydsm.core.place import address_of
 from pydsm.core.region import RowKey
 from pydsm.errors import WaitTimeoutError
 from pydsm.handles import attach, pickle_as_handle
+from pydsm.mpi import bulk
 from pydsm.mpi.engine import Engine
+from pydsm.mpi.pieces import select
+from pydsm.mpi.values import Values
 from pydsm.observed import ObservedArray
 from pydsm.sync.locktable import deadline_of
 from pydsm.sync.namespace import Namespace
@@ -110,6 +113,26 @@ class MpiArray(ObservedArray):
                 functools.partial(accumulate, flat, *mine, op),
             )
 
+    def get(self, rows: RowKey = None) -> NDArray[Any]:
+        """Return a private copy of rows as they are at home, without a lock; see `GlobalArray.get`."""
+        working, chosen = engine(), select(self, rows)
+        if working is None or chosen is None:
+            return super().get(rows)
+        replica = working.node.replicas[self._table.array_id]
+        return bulk.get(working.client, replica, chosen, self.dtype)
+
+    def put(self, rows: RowKey, values: ArrayLike, mode: Any = None) -> None:
+        """Write rows, without a lock; they are complete at home when this returns; see `GlobalArray.put`."""
+        working, chosen = engine(), None
+        if working is not None and mode is None and self.flags.writeable:
+            chosen = select(self, rows)
+        given = None if chosen is None else Values.fitted(values, chosen, self.dtype, self)
+        if working is None or chosen is None or given is None:
+            super().put(rows, values, mode)
+            return
+        replica = working.node.replicas[self._table.array_id]
+        bulk.put(working.client, replica, chosen, given)
+
     def wait_until(self, index: Any, op: str, value: Any, timeout: float | None = None) -> Any:
         """Wait until one element compares with a value as asked; see `GlobalArray.wait_until`."""
         working = engine()
@@ -157,9 +180,9 @@ def _place(working: Engine, array: MpiArray, index: Any) -> tuple[int, tuple[Any
     offset = start + sum(place * stride for place, stride in zip(places, array.strides, strict=True))
     table = array._table
     replica = working.node.by_name[table.name]
-    position = offset // table.description.numpy_dtype().itemsize
+    position = offset // replica.item
     home = replica.homes.node_of(position // replica.unit)
-    return home, (table.name, offset, array.dtype, [(position, position + 1)])
+    return home, (table.name, offset, array.dtype, [(position, position + max(1, array.itemsize // replica.item))])
 
 
 def _updates(array: MpiArray, rows: RowKey, values: ArrayLike, op: str) -> tuple[NDArray[Any], NDArray[Any]]:

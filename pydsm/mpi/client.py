@@ -11,11 +11,12 @@ from pydsm.core.diff import Spans
 from pydsm.mpi.messages import Answer, Request
 from pydsm.mpi.node import Node, Post
 from pydsm.mpi.replica import Part, Replica
-from pydsm.mpi.world import SERVER, Patience, World
+from pydsm.mpi.world import SERVER, Patience, Transfer, World
 
 __all__ = ["Client"]
 
 _LONGEST: Final = 0.0005  # seconds of sleep between two looks for an answer
+_SPIN: Final = 0.0003
 
 
 class Client:
@@ -34,7 +35,7 @@ class Client:
 
     def __init__(self, world: World, node: Node, team: int, tag: int, step: Callable[[], bool]) -> None:
         self.world, self.node, self.team = world, node, team
-        self._asker = world.rank, tag
+        self._asker, self.tag = (world.rank, tag), tag
         self._step = step
         self._tickets = 0
         self._guard = threading.Lock()
@@ -71,13 +72,38 @@ class Client:
 
         Unless `needs` says so it is answered after all that this node has told the home so far.
         """
-        with self._guard:
-            self._tickets += 1
-            ticket = self._tickets
+        ticket = self.ticket()
         if needs is None:
             needs = {self.node.index: int(self.node.sent[home])} if home != self.node.index else {}
         self._send(home, Request(kind, self.team, self.node.index, 0, needs, self._asker, ticket, body))
         return ticket
+
+    def ticket(self) -> int:
+        """Return the number of my next request."""
+        with self._guard:
+            self._tickets += 1
+            return self._tickets
+
+    def wait(self, transfer: Transfer, ticket: int = 0) -> None:
+        """Take what comes until a transfer is done, or an answer is here that says it will never be.
+
+        Memory moves only while both sides look after it, so this looks again and again for a while before it yields.
+        """
+        patience = Patience(_LONGEST)
+        until = time.monotonic() + _SPIN
+        while not transfer.done():
+            if self._step():
+                answer = self._answers.get(ticket)
+                if answer is not None and answer.error:
+                    return
+                until = time.monotonic() + _SPIN
+            elif time.monotonic() >= until:
+                patience.wait()
+
+    def give_up(self, ticket: int) -> None:
+        """Want an answer no more."""
+        if self._answers.pop(ticket, None) is None:
+            self._unwanted.add(ticket)
 
     def _send(self, home: int, request: Request) -> None:
         self.world.send(self.node.crew.servers[home], SERVER, request)

@@ -8,6 +8,8 @@ kind           what it brings                                         answer
 ``acquire``    stripes that are wanted, and which versions are known  newer ones, when the stripes are the asker's
 ``cancel``     which request is to be given up                        that of the request
 ``pull``       which versions are known                               newer ones
+``fetch``      which piece of an array is wanted (`pydsm.mpi.bulk`)    its elements
+``store``      a piece of an array                                    that it is there, if that is asked for
 ``atomic``     an operation on elements                               its result, and newer versions
 ``wait``       an element, and what is waited for                     the element, when it is so
 ``meet``       which versions are known                               newer ones, when all nodes have come
@@ -82,7 +84,22 @@ class Answer(NamedTuple):
 
 
 _REQUESTS = frozenset(
-    ("push", "release", "acquire", "cancel", "pull", "atomic", "wait", "meet", "gather", "share", "make", "drop")
+    (
+        "push",
+        "release",
+        "acquire",
+        "cancel",
+        "pull",
+        "fetch",
+        "store",
+        "atomic",
+        "wait",
+        "meet",
+        "gather",
+        "share",
+        "make",
+        "drop",
+    )
 )
 
 

@@ -24,11 +24,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from pydsm.core import names
-from pydsm.core.diff import Diff, Spans, apply, apply_two_ways, changes, read_positions, units, write_positions
+from pydsm.core.diff import Diff, Spans, apply, apply_two_ways, changes, read_positions, unit_of, units, write_positions
 from pydsm.core.layout import Description
 from pydsm.core.region import Intervals
 from pydsm.ipc import segment
 from pydsm.mpi.homes import Homes
+from pydsm.mpi.pieces import Piece
 from pydsm.sync import datasegment
 from pydsm.sync.namespace import Namespace
 
@@ -55,13 +56,15 @@ class Replica:
         self.array_id, self.homes, self.node = array_id, homes, node
         self.name = description.name
         data = datasegment.attach(namespace.name, description)
-        itemsize = description.numpy_dtype().itemsize
+        itemsize = unit_of(description.numpy_dtype())
         twin = segment.attach(_twin_name(namespace, self.name), _BYTE)[: data.nbytes]
         words = segment.attach(_words_name(namespace, self.name), _WORD)
         self.data = units(data.reshape(-1).view(np.uint8), itemsize) if data.size else np.zeros(0, np.uint8)
         self.twin = units(twin, itemsize) if data.size else np.zeros(0, np.uint8)
         self.versions, self.pushed = words[: homes.stripes], words[homes.stripes :]
         self.rows, self.block = description.shape[0], description.block
+        self.item = itemsize
+        """Bytes of an element."""
         self.width = len(self.data) // max(1, self.rows)
         """Elements of a row."""
         self.unit = max(1, description.block * self.width)
@@ -175,6 +178,26 @@ class Replica:
                 apply_two_ways(self.data, self.twin, Diff(found.positions + start, found.values))
                 self.versions[stripe] = version
         return stripes[old]
+
+    # -- in bulk ----------------------------------------------------------------------
+
+    def put(self, piece: Piece, values: NDArray[Any], number: int) -> None:
+        """Write what the home is told by a message of this number, or what is home here (0)."""
+        stripes = piece.stripes(self.unit)
+        if number:
+            self.pushed[stripes] = number
+            self.versions[stripes] += np.uint64(1)
+            piece.write(self.data, values)
+        else:
+            piece.write(self.data, values)
+            self.versions[stripes] += np.uint64(1)
+        piece.write(self.twin, values)
+
+    def overwrite(self, piece: Piece, values: NDArray[Any]) -> None:
+        """At home: bring in what another node puts."""
+        piece.write(self.data, values)
+        piece.write(self.twin, values)
+        self.versions[piece.stripes(self.unit)] += np.uint64(1)
 
     # -- stripes ----------------------------------------------------------------------
 

@@ -23,11 +23,15 @@ from typing import Any, Final
 
 from pydsm.mpi.launcher import promised_size
 
-__all__ = ["SERVER", "WORKER", "Patience", "World"]
+__all__ = ["BULK", "SERVER", "WORKER", "Patience", "Transfer", "World"]
 
 SERVER: Final = 1
 WORKER: Final = 2
 """Tags: whom in a rank a message is for.  Rank 0, which runs the program, has its answers as a server has."""
+BULK: Final = 3
+"""Tag of memory that follows a message to a server."""
+_FIRST_TAG: Final = 16
+_LAST_TAG: Final = 32767  # what every MPI has at least
 _TIMERSLACK: Final = 29  # PR_SET_TIMERSLACK
 _YIELDS: Final = 20
 _FIRST_SLEEP: Final = 20e-6
@@ -65,6 +69,32 @@ class Patience:
             time.sleep(min(self.longest, _FIRST_SLEEP * (1 + (self._turns - _YIELDS) / 8)))
 
 
+class Transfer:
+    """Memory that is on its way, and is kept for it.
+
+    Parameters
+    ----------
+    world : World
+    request : mpi4py.MPI.Request
+    memory : ndarray
+    tag : int
+    """
+
+    __slots__ = ("_memory", "_request", "_world", "tag")
+
+    def __init__(self, world: World, request: Any, memory: Any, tag: int) -> None:
+        self._world, self._request, self._memory, self.tag = world, request, memory, tag
+
+    def done(self) -> bool:
+        """Say whether the memory is free again: all of it has left, or has come."""
+        with self._world._guard:
+            return bool(self._request.Test())
+
+    def abandon(self) -> None:
+        """Keep the memory until the transfer is done, which nobody waits for any more."""
+        self._world._abandoned.append(self)
+
+
 class World:
     """All ranks of this MPI job, as one of them sees them.
 
@@ -92,6 +122,8 @@ class World:
         self._status = MPI.Status()
         self._pending: list[tuple[Any, bytes]] = []
         self._guard = threading.RLock()
+        self._abandoned: list[Transfer] = []
+        self._tag = _FIRST_TAG
         self.messages: Counter[str] = Counter()
         self.bytes: Counter[str] = Counter()
 
@@ -151,6 +183,32 @@ class World:
             source = status.Get_source()
             found.Recv([content, self._mpi.BYTE])
         return source, pickle.loads(content)
+
+    def post(self, rank: int, tag: int, memory: Any) -> Transfer:
+        """Begin to send contiguous memory as it is; nobody may change it before that is done."""
+        with self._guard:
+            self.messages["bulk"] += 1
+            self.bytes["bulk"] += memory.nbytes
+            request = self._comm.Isend([memory, memory.nbytes, self._mpi.BYTE], dest=rank, tag=tag)
+            if not request.Test():
+                self._pending.append((request, memory))
+        return Transfer(self, request, memory, tag)
+
+    def expect(self, rank: int, tag: int, memory: Any) -> Transfer:
+        """Begin to receive what a rank posts into contiguous memory of the same size."""
+        with self._guard:
+            request = self._comm.Irecv([memory, memory.nbytes, self._mpi.BYTE], source=rank, tag=tag)
+        return Transfer(self, request, memory, tag)
+
+    def fresh_tag(self) -> int:
+        """Return a tag for memory that this rank asks for, and that nothing else on its way here has."""
+        with self._guard:
+            self._abandoned = [transfer for transfer in self._abandoned if not transfer.done()]
+            taken = {transfer.tag for transfer in self._abandoned}
+            while True:
+                self._tag = self._tag + 1 if self._tag < _LAST_TAG else _FIRST_TAG
+                if self._tag not in taken:
+                    return self._tag
 
     def abort(self, code: int) -> None:
         """End all ranks at once."""
