@@ -28,7 +28,7 @@ from pydsm.core.diff import units
 from pydsm.mpi.client import Client
 from pydsm.mpi.messages import Request
 from pydsm.mpi.parcels import INLINE
-from pydsm.mpi.pieces import PIECE, Piece, Selection
+from pydsm.mpi.pieces import Piece, Selection
 from pydsm.mpi.replica import Replica
 from pydsm.mpi.values import Values
 from pydsm.mpi.world import BULK, SERVER, Transfer
@@ -98,8 +98,6 @@ def _fetch_all(client: Client, replica: Replica, wanted: Sequence[_Wanted], *, o
     except BaseException:
         for fetch in under_way:  # its elements may come still
             client.give_up(fetch.ticket)
-            if fetch.coming is not None:
-                fetch.coming.abandon()
         raise
     return late
 
@@ -125,8 +123,7 @@ def _ask(client: Client, replica: Replica, home: int, piece: Piece, memory: NDAr
 def _finish(client: Client, replica: Replica, under_way: deque[_Fetch], late: list[_Wanted], *, own: bool) -> None:
     """Take the piece that was asked for first."""
     fetch = under_way[0]
-    if fetch.coming is not None:
-        client.wait(fetch.coming, fetch.ticket)
+    client.wait(fetch.coming, fetch.ticket)
     answer = client.answer(fetch.home, fetch.ticket)
     if fetch.coming is None:
         fetch.memory[...] = np.frombuffer(answer.content, fetch.memory.dtype).reshape(fetch.memory.shape)
@@ -140,6 +137,8 @@ def _finish(client: Client, replica: Replica, under_way: deque[_Fetch], late: li
 def _lay_over(replica: Replica, piece: Piece, memory: NDArray[Any]) -> None:
     """Put what was written here, and told nobody, over what the home has."""
     here = piece.of(replica.data)
+    if np.array_equal(here, memory.reshape(here.shape)):  # as in step as it may be, and memory is in the cache yet
+        return
     differ = here != piece.of(replica.twin)
     if differ.any():
         if replica.data.ndim == 2:
@@ -153,35 +152,38 @@ def _lay_over(replica: Replica, piece: Piece, memory: NDArray[Any]) -> None:
 def put(client: Client, replica: Replica, chosen: Selection, values: Values) -> None:
     """Write rows; they are complete at home when this returns."""
     under_way: deque[tuple[Transfer, NDArray[Any]]] = deque()
-    free: list[NDArray[Any]] = []
     asked: dict[int, int] = {}
+    buffers = client.world.buffers
     place = 0
     pieces = list(chosen.pieces(replica))
     last = {home: number for number, (home, _) in enumerate(pieces)}
     for number, (home, piece) in enumerate(pieces):
         size = piece.length * piece.width * replica.item
         while len(under_way) >= _WINDOW:
-            transfer, buffer = under_way.popleft()
-            client.wait(transfer)
-            free.append(buffer)
-        buffer = free.pop() if free else np.empty(max(PIECE, size), np.uint8)
-        content = buffer[:size]
+            leaving, content = under_way.popleft()
+            client.wait(leaving, 0)
+            buffers.give_back(content)
+        content = buffers.take(size)
         values.read(place, content)
         place += size
         if home == client.node.index:
             with client.node.merging():
                 replica.put(piece, content.view(replica.data.dtype), 0)
-            free.append(buffer)
+            buffers.give_back(content)
             continue
         ticket = client.ticket() if last[home] == number else 0
         if ticket:
             asked[home] = ticket
-        leaving = _store(client, replica, home, piece, content, ticket)
-        if leaving is None:
-            free.append(buffer)
+        gone = _store(client, replica, home, piece, content, ticket)
+        if gone is None:
+            buffers.give_back(content)
         else:
-            under_way.append((leaving, buffer))
+            under_way.append((gone, content))
+    for leaving, content in under_way:
+        client.wait(leaving, 0)
+        buffers.give_back(content)
     for home, ticket in asked.items():
+        client.wait(None, ticket)
         client.node.merge(home, client.answer(home, ticket).applied, [])
 
 

@@ -16,7 +16,7 @@ from pydsm.mpi.world import SERVER, Patience, Transfer, World
 __all__ = ["Client"]
 
 _LONGEST: Final = 0.0005  # seconds of sleep between two looks for an answer
-_SPIN: Final = 0.0003
+_SPIN: Final = 0.002
 
 
 class Client:
@@ -84,18 +84,18 @@ class Client:
             self._tickets += 1
             return self._tickets
 
-    def wait(self, transfer: Transfer, ticket: int = 0) -> None:
-        """Take what comes until a transfer is done, or an answer is here that says it will never be.
+    def wait(self, transfer: Transfer | None, ticket: int) -> None:
+        """Take what comes until a transfer is done, or until there is an answer: one that says it will never be.
 
         Memory moves only while both sides look after it, so this looks again and again for a while before it yields.
         """
         patience = Patience(_LONGEST)
         until = time.monotonic() + _SPIN
-        while not transfer.done():
+        while transfer is None or not transfer.done():
+            answer = self._answers.get(ticket)
+            if answer is not None and (transfer is None or answer.error):
+                return
             if self._step():
-                answer = self._answers.get(ticket)
-                if answer is not None and answer.error:
-                    return
                 until = time.monotonic() + _SPIN
             elif time.monotonic() >= until:
                 patience.wait()

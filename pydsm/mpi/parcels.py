@@ -12,6 +12,7 @@ The server never waits for any of this: a transfer is looked at in turn with eve
 from __future__ import annotations
 
 import os
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
@@ -20,7 +21,7 @@ import numpy as np
 
 from pydsm.mpi.messages import Request
 from pydsm.mpi.node import Node
-from pydsm.mpi.pieces import PIECE, Piece
+from pydsm.mpi.pieces import Piece
 from pydsm.mpi.world import BULK, Transfer, World
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ __all__ = ["INLINE", "Parcels"]
 
 INLINE: Final = 1 << 14
 """Bytes of elements that are part of a message, at most."""
-_SPINS: Final = 100  # memory moves only while both sides look after it
+_SPIN: Final = 0.002  # seconds: memory moves only while both sides look after it
 _MOST: Final = 8  # transfers of a kind at a time: what waits for its turn is with who sent it
 
 
@@ -60,8 +61,7 @@ class Parcels:
         self._announced: deque[Request] = deque()
         self._leaving: list[tuple[Transfer, NDArray[Any]]] = []
         self._coming: list[tuple[Transfer, Request, NDArray[Any]]] = []
-        self._turns = 0
-        self._free: list[NDArray[Any]] = []
+        self._moved = 0.0
 
     def __len__(self) -> int:
         return len(self._wanted) + len(self._announced) + len(self._leaving) + len(self._coming)
@@ -85,7 +85,7 @@ class Parcels:
             with self._node.merging():
                 replica.overwrite(Piece.read(wire), values)
         if isinstance(content, np.ndarray):
-            self._give_back(content)
+            self._world.buffers.give_back(content)
 
     # -- fetches -------------------------------------------------------------------------
 
@@ -104,7 +104,7 @@ class Parcels:
         if not tag:
             self._answer(request, elements.tobytes())
             return
-        buffer = self._buffer(elements.nbytes)
+        buffer = self._world.buffers.take(elements.nbytes)
         np.copyto(buffer.view(replica.data.dtype).reshape(elements.shape), elements)
         self._answer(request, None)
         self._leaving.append((self._world.post(request.asker[0], tag, buffer), buffer))
@@ -122,12 +122,14 @@ class Parcels:
         if gone:
             self._leaving = [each for each in self._leaving if each not in gone]
             for _, buffer in gone:
-                self._give_back(buffer)
+                self._world.buffers.give_back(buffer)
         self._begin()
         for _, request, buffer in come:
             self._come(request._replace(body=(*request.body[:2], buffer)))
-        self._turns = 0 if come or gone else self._turns + 1
-        if self._turns > _SPINS:
+        now = time.monotonic()
+        if come or gone:
+            self._moved = now
+        elif now > self._moved + _SPIN:
             os.sched_yield()
         return True
 
@@ -135,17 +137,7 @@ class Parcels:
         """Begin what has waited for its turn."""
         while self._announced and len(self._coming) < _MOST:
             request = self._announced.popleft()
-            buffer = self._buffer(request.body[2])
+            buffer = self._world.buffers.take(request.body[2])
             self._coming.append((self._world.expect(request.asker[0], BULK, buffer), request, buffer))
         while self._wanted and len(self._leaving) < _MOST:
             self._send(self._wanted.popleft())
-
-    def _buffer(self, size: int) -> NDArray[Any]:
-        """Return a buffer of so many bytes, the one that was used last if there is one."""
-        if size <= PIECE and self._free:
-            return self._free.pop()[:size]
-        return np.empty(max(size, PIECE), np.uint8)[:size]
-
-    def _give_back(self, buffer: NDArray[Any]) -> None:
-        if len(self._free) < _MOST and isinstance(buffer.base, np.ndarray) and len(buffer.base) == PIECE:
-            self._free.append(buffer.base)

@@ -17,16 +17,17 @@ from pydsm.array import is_shared, root_of
 from pydsm.core.diff import read_positions, unit_of, write_positions
 from pydsm.core.place import address_of
 from pydsm.core.region import RowKey, intervals_of
+from pydsm.mpi.buffers import LARGEST
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pydsm.mpi.replica import Replica
 
-__all__ = ["PIECE", "Piece", "Selection", "select"]
+__all__ = ["Piece", "Selection", "select"]
 
-PIECE: Final = 1 << 19
-"""Bytes of a piece, at most: so many are copied in a fifth of a millisecond, and others have their turn."""
+_SMALLEST: Final = 1 << 18
+_PARTS: Final = 4  # of what is small: the first is on its way while the others are copied
 Wire = tuple[int, ...] | tuple[int, int, bytes]
 
 
@@ -122,13 +123,13 @@ class Selection(NamedTuple):
     def pieces(self, replica: Replica) -> Iterator[tuple[int, Piece]]:
         """Yield pieces in ascending order, each with its home."""
         size = self.width * replica.item
-        if size > PIECE and self.width > 1:
+        if size > LARGEST and self.width > 1:
             rows = range(*self.rows.indices(self.rows.stop)) if isinstance(self.rows, slice) else self.rows
             for row in rows:
                 whole = slice(int(row) * self.width, (int(row) + 1) * self.width, 1)
                 yield from Selection((), (), self.width, 1, whole).pieces(replica)
             return
-        most = max(1, PIECE // size)
+        most = max(1, min(LARGEST, max(_SMALLEST, count(self.rows) * size // _PARTS)) // size)
         edges = [bound * replica.unit // self.width for bound in replica.homes.bounds]
         for home, (start, stop) in enumerate(pairwise(edges)):
             mine = _between(self.rows, start, stop)

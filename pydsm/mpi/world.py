@@ -21,6 +21,7 @@ import time
 from collections import Counter
 from typing import Any, Final
 
+from pydsm.mpi.buffers import LARGEST, Buffers
 from pydsm.mpi.launcher import promised_size
 
 __all__ = ["BULK", "SERVER", "WORKER", "Patience", "Transfer", "World"]
@@ -88,11 +89,10 @@ class Transfer:
     def done(self) -> bool:
         """Say whether the memory is free again: all of it has left, or has come."""
         with self._world._guard:
-            return bool(self._request.Test())
-
-    def abandon(self) -> None:
-        """Keep the memory until the transfer is done, which nobody waits for any more."""
-        self._world._abandoned.append(self)
+            if not self._request.Test():
+                return False
+            self._world._kept.discard(self)
+            return True
 
 
 class World:
@@ -122,8 +122,9 @@ class World:
         self._status = MPI.Status()
         self._pending: list[tuple[Any, bytes]] = []
         self._guard = threading.RLock()
-        self._abandoned: list[Transfer] = []
+        self._kept: set[Transfer] = set()  # though nobody waits for them any more
         self._tag = _FIRST_TAG
+        self.buffers = Buffers(LARGEST)
         self.messages: Counter[str] = Counter()
         self.bytes: Counter[str] = Counter()
 
@@ -190,21 +191,22 @@ class World:
             self.messages["bulk"] += 1
             self.bytes["bulk"] += memory.nbytes
             request = self._comm.Isend([memory, memory.nbytes, self._mpi.BYTE], dest=rank, tag=tag)
-            if not request.Test():
-                self._pending.append((request, memory))
-        return Transfer(self, request, memory, tag)
+            return self._keep(Transfer(self, request, memory, tag))
 
     def expect(self, rank: int, tag: int, memory: Any) -> Transfer:
         """Begin to receive what a rank posts into contiguous memory of the same size."""
         with self._guard:
             request = self._comm.Irecv([memory, memory.nbytes, self._mpi.BYTE], source=rank, tag=tag)
-        return Transfer(self, request, memory, tag)
+            return self._keep(Transfer(self, request, memory, tag))
+
+    def _keep(self, transfer: Transfer) -> Transfer:
+        self._kept.add(transfer)
+        return transfer
 
     def fresh_tag(self) -> int:
         """Return a tag for memory that this rank asks for, and that nothing else on its way here has."""
         with self._guard:
-            self._abandoned = [transfer for transfer in self._abandoned if not transfer.done()]
-            taken = {transfer.tag for transfer in self._abandoned}
+            taken = {transfer.tag for transfer in list(self._kept) if not transfer.done()}
             while True:
                 self._tag = self._tag + 1 if self._tag < _LAST_TAG else _FIRST_TAG
                 if self._tag not in taken:
