@@ -24,8 +24,9 @@ from pydsm.handles import attach, pickle_as_handle
 from pydsm.mpi import bulk
 from pydsm.mpi.engine import Engine
 from pydsm.mpi.pieces import select
+from pydsm.mpi.region import homed_region
 from pydsm.mpi.values import Values
-from pydsm.observed import ObservedArray
+from pydsm.observed import ObservedArray, ObservedRegion
 from pydsm.sync.locktable import deadline_of
 from pydsm.sync.namespace import Namespace
 
@@ -37,7 +38,8 @@ __all__ = ["MpiArray", "element_at", "engine", "whole_array"]
 
 def engine() -> Engine | None:
     """Return what does the work of several nodes in this process; None in the parent."""
-    return next((each for each in observers() if isinstance(each, Engine)), None)
+    chain = observers()
+    return chain[0] if chain and isinstance(chain[0], Engine) else None
 
 
 def whole_array(namespace: Namespace, name: str) -> Any:
@@ -76,6 +78,24 @@ class MpiArray(ObservedArray):
 
     __slots__ = ()
 
+    def locked(  # type: ignore[override]
+        self,
+        rows: RowKey = None,
+        *,
+        shared: bool = False,
+        timeout: float | None = None,
+        fence: bool = False,
+        undo: bool = False,
+        recover: bool = False,
+    ) -> ObservedRegion:
+        """Hold rows while inside ``with``; see `GlobalArray.locked`."""
+        if not fence and not undo:
+            region = native.locked(self, rows, shared=shared, timeout=timeout, recover=recover)
+            homed = homed_region(engine(), region)
+            if homed is not None:
+                return homed
+        return super().locked(rows, shared=shared, timeout=timeout, fence=fence, undo=undo, recover=recover)
+
     fetch_add = _atomic(native.fetch_add)
     fetch_min = _atomic(native.fetch_min)
     fetch_max = _atomic(native.fetch_max)
@@ -95,15 +115,15 @@ class MpiArray(ObservedArray):
             return
         positions, given = _updates(self, rows, values, op)
         replica = working.node.by_name[self._table.name]
-        homes = np.searchsorted(replica.homes.bounds, positions // replica.unit, side="right") - 1
+        stripes = positions * replica.itemsize // replica.stripe_bytes
+        homes = np.searchsorted(replica.homes.bounds, stripes, side="right") - 1
         whole = root_of(self).view()
         whole.flags.writeable = True
         flat: Any = whole.reshape(-1)
         for home in np.unique(homes).tolist():
             chosen = homes == home
             mine = positions[chosen], given[chosen]
-            spans = _spans(mine[0])
-            where = (self._table.name, None, None, spans)
+            where = (self._table.name, None, None, np.unique(stripes[chosen]))
             working.operate(
                 replica,
                 home,
@@ -180,9 +200,9 @@ def _place(working: Engine, array: MpiArray, index: Any) -> tuple[int, tuple[Any
     offset = start + sum(place * stride for place, stride in zip(places, array.strides, strict=True))
     table = array._table
     replica = working.node.by_name[table.name]
-    position = offset // replica.item
-    home = replica.homes.node_of(position // replica.unit)
-    return home, (table.name, offset, array.dtype, [(position, position + max(1, array.itemsize // replica.item))])
+    position = offset // table.description.numpy_dtype().itemsize
+    stripe = replica.stripe_of(position)
+    return replica.homes.node_of(stripe), (table.name, offset, array.dtype, np.array([stripe]))
 
 
 def _updates(array: MpiArray, rows: RowKey, values: ArrayLike, op: str) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -195,12 +215,3 @@ def _updates(array: MpiArray, rows: RowKey, values: ArrayLike, op: str) -> tuple
     offsets = sum((axis * stride for axis, stride in zip(every, array.strides, strict=True)), np.zeros((), np.intp))
     positions = (address_of(array) - address_of(root) + np.asarray(offsets)) // root.itemsize
     return positions.reshape(-1).astype(np.intp), np.ascontiguousarray(given).reshape(-1)
-
-
-def _spans(positions: NDArray[Any]) -> list[tuple[int, int]]:
-    """Return ranges that cover positions, those that are close together in one."""
-    ordered = np.unique(positions)
-    if len(ordered) == 0:
-        return []
-    breaks = np.flatnonzero(np.diff(ordered) > 64) + 1
-    return [(int(run[0]), int(run[-1]) + 1) for run in np.split(ordered, breaks)]

@@ -28,10 +28,11 @@ from pydsm.core.diff import units
 from pydsm.mpi.client import Client
 from pydsm.mpi.messages import Request
 from pydsm.mpi.parcels import INLINE
-from pydsm.mpi.pieces import Piece, Selection
-from pydsm.mpi.replica import Replica
+from pydsm.mpi.pieces import HEAD, Piece, Selection
+from pydsm.mpi.replica import Replica, Some
+from pydsm.mpi.stopping import whole
 from pydsm.mpi.values import Values
-from pydsm.mpi.world import BULK, SERVER, Transfer
+from pydsm.mpi.world import SERVER, Transfer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,6 +41,8 @@ __all__ = ["get", "put"]
 
 _WINDOW: Final = 4
 """Pieces under way to or from a home."""
+_STORED: Final = 1 << 19
+"""Bytes of a piece that is put: so many are copied twice while siblings that tell the same home something wait."""
 
 
 # -- get -------------------------------------------------------------------------------------
@@ -62,9 +65,18 @@ def get(client: Client, replica: Replica, chosen: Selection, dtype: np.dtype[Any
         wanted = _wanted(replica, chosen, units(result.reshape(-1).view(np.uint8), replica.item))
         late = _fetch_all(client, replica, wanted, own=True)
         if late:  # a sibling has told the home of something meanwhile that may be mine
-            client.publish([(replica, [span for _, piece, _ in late for span in piece.spans()])])
+            client.publish(_by_home(replica, late))
             _fetch_all(client, replica, late, own=False)
     return (result if chosen.order is None else result[chosen.order]).reshape(chosen.shape)
+
+
+def _by_home(replica: Replica, wanted: Sequence[_Wanted]) -> dict[int, list[Some]]:
+    """Return stripes by their home, for `Node.publish`."""
+    unit = replica.stripe_bytes // replica.item
+    found: dict[int, list[NDArray[Any]]] = {}
+    for home, piece, _ in wanted:
+        found.setdefault(home, []).append(piece.stripes(unit))
+    return {home: [(replica.twins, np.unique(np.concatenate(stripes)))] for home, stripes in found.items()}
 
 
 _Wanted = tuple[int, Piece, "NDArray[Any]"]
@@ -130,7 +142,9 @@ def _finish(client: Client, replica: Replica, under_way: deque[_Fetch], late: li
     under_way.popleft()
     if own:
         _lay_over(replica, fetch.piece, fetch.memory)
-        if (replica.pushed[fetch.piece.stripes(replica.unit)] > np.uint64(answer.applied)).any():
+        if (
+            replica.pushed[fetch.piece.stripes(replica.stripe_bytes // replica.item)] > np.uint64(answer.applied)
+        ).any():
             late.append((fetch.home, fetch.piece, fetch.memory))
 
 
@@ -154,52 +168,45 @@ def put(client: Client, replica: Replica, chosen: Selection, values: Values) -> 
     under_way: deque[tuple[Transfer, NDArray[Any]]] = deque()
     asked: dict[int, int] = {}
     buffers = client.world.buffers
-    place = 0
-    pieces = list(chosen.pieces(replica))
+    pieces = list(chosen.pieces(replica, _STORED, HEAD))
     last = {home: number for number, (home, _) in enumerate(pieces)}
+    values.rewind()
     for number, (home, piece) in enumerate(pieces):
-        size = piece.length * piece.width * replica.item
         while len(under_way) >= _WINDOW:
-            leaving, content = under_way.popleft()
-            client.wait(leaving, 0)
-            buffers.give_back(content)
-        content = buffers.take(size)
-        values.read(place, content)
-        place += size
+            _settle(client, under_way)
+        content = buffers.take(piece.diff_size(replica.item))
+        piece.write_diff(replica.item, values.read, content)
+        gone = None
         if home == client.node.index:
-            with client.node.merging():
-                replica.put(piece, content.view(replica.data.dtype), 0)
-            buffers.give_back(content)
-            continue
-        ticket = client.ticket() if last[home] == number else 0
-        if ticket:
-            asked[home] = ticket
-        gone = _store(client, replica, home, piece, content, ticket)
+            replica.twins.receive(client.node.lines, home, content)
+        else:
+            if last[home] == number:
+                asked[home] = client.ticket()
+            gone = _store(client, replica, home, content, asked.get(home, 0))
         if gone is None:
             buffers.give_back(content)
         else:
             under_way.append((gone, content))
-    for leaving, content in under_way:
-        client.wait(leaving, 0)
-        buffers.give_back(content)
+    while under_way:
+        _settle(client, under_way)
     for home, ticket in asked.items():
         client.wait(None, ticket)
-        client.node.merge(home, client.answer(home, ticket).applied, [])
+        client.node.lines.hear(home, client.answer(home, ticket).applied)
 
 
-def _store(
-    client: Client, replica: Replica, home: int, piece: Piece, content: NDArray[Any], ticket: int
-) -> Transfer | None:
+def _settle(client: Client, under_way: deque[tuple[Transfer, NDArray[Any]]]) -> None:
+    """Wait until the piece that was sent first is gone."""
+    leaving, content = under_way.popleft()
+    client.wait(leaving, 0)
+    client.world.buffers.give_back(content)
+
+
+def _store(client: Client, replica: Replica, home: int, content: NDArray[Any], ticket: int) -> Transfer | None:
     """Write a piece here, and tell its home; return the transfer of its elements if they do not fit in a message."""
     node, world = client.node, client.world
-    server = node.crew.servers[home]
     small = content.nbytes <= INLINE
-    with node.merging():
-        number = int(node.sent[home]) + 1
-        node.sent[home] = number  # before the versions: who reads those, then this, asks for enough
-        replica.put(piece, content.view(replica.data.dtype), number)
-        body = replica.array_id, piece.wire(), content.tobytes() if small else content.nbytes
-        asker = world.rank, client.tag
-        request = Request("store", client.team, node.index, number, {}, asker, ticket, body)
-        world.send(server, SERVER, request, wait=False)
-        return None if small else world.post(server, BULK, content)
+    with whole():
+        number = replica.twins.put(node.lines, home, content)
+        body = replica.array_id, content.tobytes() if small else content.nbytes
+        request = Request("store", client.team, node.index, number, {}, client.asker, ticket, body)
+        return world.send_with(node.crew.servers[home], SERVER, request, None if small else content)

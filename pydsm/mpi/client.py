@@ -7,14 +7,17 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from pydsm.core.diff import Spans
-from pydsm.mpi.messages import Answer, Request
-from pydsm.mpi.node import Node, Post
-from pydsm.mpi.replica import Part, Replica
+import numpy as np
+
+from pydsm.mpi.messages import Answer, Request, release, wish
+from pydsm.mpi.node import Node
+from pydsm.mpi.replica import Block, Some
 from pydsm.mpi.world import SERVER, Patience, Transfer, World
 
-__all__ = ["Client"]
+__all__ = ["Client", "Given"]
 
+Given = list[tuple[int, list[int]]]
+"""Stripes that are given back, by array."""
 _LONGEST: Final = 0.0005  # seconds of sleep between two looks for an answer
 _SPIN: Final = 0.002
 
@@ -35,7 +38,7 @@ class Client:
 
     def __init__(self, world: World, node: Node, team: int, tag: int, step: Callable[[], bool]) -> None:
         self.world, self.node, self.team = world, node, team
-        self._asker, self.tag = (world.rank, tag), tag
+        self.asker = self._asker = world.rank, tag
         self._step = step
         self._tickets = 0
         self._guard = threading.Lock()
@@ -49,23 +52,31 @@ class Client:
         else:
             self._answers[answer.ticket] = answer
 
-    def tell(self, home: int, kind: str, number: int, *body: Any) -> None:
-        """Send a home a numbered message, without waiting until it is out of this rank's hands."""
-        request = Request(kind, self.team, self.node.index, number, {}, self._asker, 0, body)
-        self.world.send(self.node.crew.servers[home], SERVER, request, wait=False)
+    def tell(self, home: int, number: int, content: bytes, given: Given | None = None) -> None:
+        """Send a home a numbered message: what was written, and what is given back."""
+        message = release(self.team, self.node.index, self.world.rank, number, content, given)
+        self.world.send_packed(self.node.crew.servers[home], SERVER, "push" if given is None else "release", message)
 
-    def publish(
-        self, wanted: Iterable[tuple[Replica, Spans | None]], post: Post | None = None, always: Iterable[int] = ()
-    ) -> None:
-        """Make known what was written here; see `Node.publish`.
-
-        Nobody waits for a message to go while it has the node's lock, which the node's server needs, too.
-        """
-        self.node.publish(wanted, post or self._push, always)
+    def publish(self, wanted: dict[int, list[Some]]) -> None:
+        """Make known what was written here; see `Node.publish`."""
+        self.node.publish(wanted, self.tell)
         self.world.settle()
 
-    def _push(self, home: int, number: int, parts: list[Part]) -> None:
-        self.tell(home, "push", number, parts)
+    def wish(self, home: int, array_id: int, known: bytes, *, shared: bool, once: bool) -> int:
+        """Ask a home for stripes; return the request's ticket."""
+        ticket = self.ticket()
+        node = self.node
+        needs = node.lines.sent(home) if home != node.index else 0
+        options = shared + 2 * once
+        message = wish(self.team, node.index, self._asker, ticket, needs, array_id, known, options)
+        self.world.send_packed(node.crew.servers[home], SERVER, "acquire", message)
+        return ticket
+
+    def ticket(self) -> int:
+        """Return the number of my next request."""
+        with self._guard:
+            self._tickets += 1
+            return self._tickets
 
     def ask(self, home: int, kind: str, *body: Any, needs: Mapping[int, int] | None = None) -> int:
         """Send a home a request; return its ticket.
@@ -74,15 +85,9 @@ class Client:
         """
         ticket = self.ticket()
         if needs is None:
-            needs = {self.node.index: int(self.node.sent[home])} if home != self.node.index else {}
+            needs = {self.node.index: self.node.lines.sent(home)} if home != self.node.index else {}
         self._send(home, Request(kind, self.team, self.node.index, 0, needs, self._asker, ticket, body))
         return ticket
-
-    def ticket(self) -> int:
-        """Return the number of my next request."""
-        with self._guard:
-            self._tickets += 1
-            return self._tickets
 
     def wait(self, transfer: Transfer | None, ticket: int) -> None:
         """Take what comes until a transfer is done, or until there is an answer: one that says it will never be.
@@ -151,16 +156,19 @@ class Client:
             answer = self.answer(home, ticket)
             self.take(home, answer, answer.content)
 
-    def take(self, home: int, answer: Answer, blocks: Any) -> None:
+    def take(self, home: int, answer: Answer, blocks: Iterable[Block]) -> None:
         """Merge blocks of an answer; ask again for those of which it was too old."""
         while old := self.node.merge(home, answer.applied, blocks):
-            known = [self.node.replicas[array_id].known(stripes) for array_id, stripes in old]
+            known = [
+                (array_id, self.node.replicas[array_id].twins.wish(np.array(stripes))) for array_id, stripes in old
+            ]
             answer = self.answer(home, self.ask(home, "pull", known))
             blocks = answer.content
 
     def flush(self, homes: list[int]) -> None:
         """Wait until homes have had all that this node has told them so far."""
-        late = [home for home in homes if self.node.sent[home] > self.node.acked[home]]
+        lines = self.node.lines
+        late = [home for home in homes if lines.sent(home) > lines.heard(home)]
         asked = [(home, self.ask(home, "pull", [])) for home in late]
         for home, ticket in asked:
-            self.node.merge(home, self.answer(home, ticket).applied, [])
+            lines.hear(home, self.answer(home, ticket).applied)

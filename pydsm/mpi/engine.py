@@ -27,15 +27,18 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from struct import Struct
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from pydsm.core.events import Hold, Observer
 from pydsm.core.stripes import stripes_of
 from pydsm.errors import LockTimeoutError
-from pydsm.mpi.client import Client
-from pydsm.mpi.replica import Part, Replica
+from pydsm.mpi.client import Client, Given
+from pydsm.mpi.replica import Replica, Some
+from pydsm.mpi.stopping import whole
+from pydsm.native import Region, Twins
 from pydsm.observed.holds import rows_in
 from pydsm.sync.locktable import LockTable, deadline_of
 
@@ -43,6 +46,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["Engine"]
+
+_LOCK: Final = Struct("<QQQ").pack(0, 1, 0)
+"""The wish for a named lock: its one stripe, of which there are no versions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +69,7 @@ class Engine(Observer):
         self.local = worker - self.node.crew.first(self.node.index)
         self.barriers = 0
         self._gathers = 0
-        self._depths: defaultdict[tuple[int, int, int], int] = defaultdict(int)
+        self._depths: dict[tuple[int, int, int], int] = {}
         self._inner: defaultdict[int, list[Any]] = defaultdict(list)
         self._begun = False
 
@@ -71,7 +77,7 @@ class Engine(Observer):
 
     def release_all(self, but: int | None = None) -> None:
         """Complete all my writes at their homes; those at home `but` may still be on their way."""
-        self.client.publish(self.node.everything())
+        self.client.publish(self.node.everywhere())
         self.client.flush([home for home in self.node.others if home != but])
 
     def acquire_all(self, but: int | None = None) -> None:
@@ -96,20 +102,18 @@ class Engine(Observer):
         if rows is None or rows is Ellipsis:
             self._fence(replica)
         else:
-            intervals = rows_in(array, rows)
-            self._fence(replica, replica.spans_of_rows(intervals), stripes_of(intervals, replica.block))
+            self._fence(replica, stripes_of(rows_in(array, rows), replica.block))
 
-    def _fence(
-        self, replica: Replica, spans: list[tuple[int, int]] | None = None, stripes: NDArray[Any] | None = None
-    ) -> None:
-        self.client.publish([(replica, spans)])
-        asked = []
-        for home in self.node.others:
-            there: Any = replica.homes.of_node(home)
-            if stripes is not None and len(there):
-                there = stripes[(stripes >= there.start) & (stripes < there.stop)]
-            if len(there):
-                asked.append((home, self.client.ask(home, "pull", [replica.known(there)])))
+    def _fence(self, replica: Replica, stripes: NDArray[Any] | None = None) -> None:
+        if stripes is None:
+            homes = {home: replica.homes.of_node(home) for home in range(self.node.crew.nodes)}
+            some = {home: (there.start, there.stop) for home, there in homes.items() if there}
+        else:
+            some = {home: _ends(there) for home, there in replica.by_home(stripes).items()}
+        twins = replica.twins
+        self.client.publish({home: [(twins, *there)] for home, there in some.items()})
+        known = {home: [(replica.array_id, twins.wish(*there))] for home, there in some.items()}
+        asked = [(home, self.client.ask(home, "pull", known[home])) for home in known if home != self.node.index]
         for home, ticket in asked:
             answer = self.client.answer(home, ticket)
             self.client.take(home, answer, answer.content)
@@ -139,23 +143,69 @@ class Engine(Observer):
     def _ask(self, group: _Group, deadline: float | None) -> None:
         """Get stripes from their home, except those that this thread has."""
         array_id, thread = group.table.array_id, threading.get_ident()
-        keys = [(thread, array_id, int(stripe)) for stripe in group.stripes]
-        new = np.array([key[2] for key in keys if not self._depths[key]], np.intp)
-        if len(new):
-            replica = self.node.replicas.get(array_id)
-            known = None if replica is None else replica.versions[new].tolist()
-            once = deadline is not None and deadline <= time.monotonic()
-            ticket = self.client.ask(group.home, "acquire", array_id, new.tolist(), group.hold.shared, once, known)
-            answer = self.client.answer(group.home, ticket, deadline)
-            granted, content = answer.content
-            if not granted:
-                raise _timeout(group, content)
-            for key in keys:
-                self._depths[key] += 1
-            self.client.take(group.home, answer, content)
+        keys = [(thread, array_id, stripe) for stripe in group.stripes.tolist()]
+        new = [key[2] for key in keys if key not in self._depths]
+        if new:
+            hold: Any = group.hold
+            region = None if hold.array is None else hold.region
+            self._want(group.home, group.table, region, hold.shared, new, deadline)
+        for key in keys:
+            self._depths[key] = self._depths.get(key, 0) + 1
+
+    def _want(
+        self, home: int, table: LockTable, region: Any, shared: bool, stripes: list[int], deadline: float | None
+    ) -> None:
+        """Have stripes of one home, and its rows."""
+        client, array_id = self.client, table.array_id
+        replica = self.node.replicas.get(array_id)
+        first, stop = stripes[0], stripes[-1] + 1
+        if replica is None:
+            known = _LOCK
+        elif stop - first == len(stripes):
+            known = replica.twins.wish(first, stop)
         else:
-            for key in keys:
-                self._depths[key] += 1
+            known = replica.twins.wish(np.array(stripes))
+        once = deadline is not None and deadline <= time.monotonic()
+        ticket = client.wish(home, array_id, known, shared=shared, once=once)
+        answer = client.answer(home, ticket, deadline)
+        granted, content = answer.content
+        if not granted:
+            raise _timeout(table, region, content)
+        if len(content):
+            client.take(home, answer, [(array_id, content)])
+
+    # -- a region whose rows have one home, as nearly all have -----------------------------
+
+    def enter(self, home: int, table: LockTable, region: Region, stripes: range) -> None:
+        """Have neighbouring stripes of another home for this thread."""
+        thread, array_id, depths = threading.get_ident(), table.array_id, self._depths
+        deadline = None if region.timeout is None else deadline_of(region.timeout)
+        keys = [(thread, array_id, stripe) for stripe in stripes]
+        new = [key[2] for key in keys if key not in depths] if depths else list(stripes)
+        if new:
+            self._want(home, table, region, region.shared, new, deadline)
+        for key in keys:
+            depths[key] = depths.get(key, 0) + 1
+
+    def leave(self, home: int, twins: Twins, stripes: range, *, written: bool = True) -> None:
+        """Take home what was written in stripes, and give them back."""
+        array_id = twins.array_id
+        left = [stripe for stripe in stripes if self._is_left(array_id, stripe)]
+        given = [(array_id, left)] if left else []
+        with whole():
+            number, content = self.node.lines.tell(
+                home, [(twins, stripes.start, stripes.stop)] if written else [], bool(given)
+            )
+            if number:
+                self.client.tell(home, number, content, given)
+
+    def _is_left(self, array_id: int, stripe: int) -> bool:
+        """Count that this thread leaves a stripe; say whether it has it no more."""
+        key = threading.get_ident(), array_id, stripe
+        depth = self._depths.pop(key) - 1
+        if depth:
+            self._depths[key] = depth
+        return not depth
 
     def _take_here(self, group: _Group, deadline: float | None) -> Any:
         """Take stripes that are home here, before others that come behind them in the order."""
@@ -191,28 +241,24 @@ class Engine(Observer):
 
     def _give(self, groups: Sequence[_Group], written: Sequence[Hold] = ()) -> None:
         """Tell homes what was written in regions, and that stripes are theirs again."""
-        thread = threading.get_ident()
-        given: dict[int, list[tuple[int, list[int]]]] = {}
+        given: dict[int, Given] = {}
         for group in groups:
-            left = []
-            for stripe in group.stripes.tolist():
-                key = thread, group.table.array_id, stripe
-                self._depths[key] -= 1
-                if self._depths[key] <= 0:
-                    del self._depths[key]
-                    left.append(stripe)
-            if left:
-                given.setdefault(group.home, []).append((group.table.array_id, left))
-        wanted = []
+            array_id = group.table.array_id
+            if left := [stripe for stripe in group.stripes.tolist() if self._is_left(array_id, stripe)]:
+                given.setdefault(group.home, []).append((array_id, left))
+        wanted: dict[int, list[Some]] = {home: [] for home in given}
         for hold in written:
             replica = self.node.replicas[hold.array_id]
-            wanted.append((replica, replica.spans_of_rows(hold.rows)))
-        rank = self.client.world.rank
-
-        def post(home: int, number: int, parts: list[Part]) -> None:
-            self.client.tell(home, "release", number, parts, rank, given.get(home, []))
-
-        self.client.publish(wanted, post, always=list(given))
+            for home, stripes in replica.by_home(np.asarray(hold.stripes)).items():
+                wanted.setdefault(home, []).append((replica.twins, *_ends(stripes)))
+        for home, parts in wanted.items():
+            if home == self.node.index:
+                self.node.lines.note(home, parts)
+                continue
+            with whole():
+                number, content = self.node.lines.tell(home, parts, home in given)
+                if number:
+                    self.client.tell(home, number, content, given.get(home, []))
 
     def _is_away(self, group: _Group) -> bool:
         return group.home != self.node.index
@@ -230,15 +276,8 @@ class Engine(Observer):
                 yield _Group(self.node.home_of_lock(array_id), table, hold, np.zeros(1, np.intp))
                 continue
             stripes = hold.stripes if len(same) == 1 else np.unique(np.concatenate([each.stripes for each in same]))
-            if len(stripes) == 0:
-                continue
-            first = replica.homes.node_of(int(stripes[0]))
-            if int(stripes[-1]) < replica.homes.bounds[first + 1]:  # all at one home, as nearly always
-                yield _Group(first, table, hold, stripes)
-                continue
-            homes = np.searchsorted(replica.homes.bounds, stripes, side="right") - 1
-            for home in np.unique(homes).tolist():
-                yield _Group(home, table, hold, stripes[homes == home])
+            for home, there in replica.by_home(stripes).items():
+                yield _Group(home, table, hold, there)
 
     # -- elements ---------------------------------------------------------------------------
 
@@ -255,7 +294,7 @@ class Engine(Observer):
         self.release_all(but=home)
         if home == self.node.index:
             result = here()
-            self.client.publish([(replica, where[-1])])
+            self.node.lines.note(home, [(replica.twins, where[-1])])
         else:
             ticket = self.client.ask(home, "atomic", op, where, values, self.node.known(home))
             answer = self.client.answer(home, ticket)
@@ -277,13 +316,7 @@ class Engine(Observer):
 
     def publish_share(self) -> None:
         """Tell homes my part of what was written on this node."""
-        count = self.node.crew.counts[self.node.index]
-        wanted = []
-        for replica in list(self.node.replicas.values()):
-            stripes = replica.homes.stripes
-            mine = range(stripes * self.local // count, stripes * (self.local + 1) // count)
-            wanted.append((replica, replica.spans_of_stripes(mine)))
-        self.client.publish(wanted)
+        self.client.publish(self.node.everywhere(self.local, self.node.crew.counts[self.node.index]))
 
     def meet(self) -> None:
         """As the first worker of the node: wait until all nodes have told everything, and bring it in."""
@@ -337,11 +370,15 @@ def _deadline(holds: Sequence[Hold]) -> float | None:
     return hold.deadline if hold.array is None else deadline_of(hold.region.timeout)
 
 
-def _timeout(group: _Group, content: tuple[int, list[str]]) -> LockTimeoutError:
+def _ends(stripes: NDArray[Any]) -> tuple[Any, ...]:
+    """Return ascending stripes as the first and the one behind the last, if they are neighbours."""
+    first, stop = int(stripes[0]), int(stripes[-1]) + 1
+    return (first, stop) if stop - first == len(stripes) else (stripes,)
+
+
+def _timeout(table: LockTable, region: Any, content: tuple[int, list[str]]) -> LockTimeoutError:
     stripe, holders = content
-    table = group.table
-    hold: Any = group.hold
-    owner = f"lock {table.name!r}" if hold.array is None else repr(hold.region)
+    owner = f"lock {table.name!r}" if region is None else repr(region)
     return LockTimeoutError(
         f"{owner} was not had in time: {table.what_is(stripe)} held by {', '.join(holders) or 'nobody now'}",
         name=table.name,

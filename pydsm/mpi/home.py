@@ -11,17 +11,15 @@ import pickle
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from pydsm import native
 from pydsm.accumulate import accumulate
 from pydsm.errors import BrokenBarrierError, WaitTimeoutError
 from pydsm.mpi.lockqueue import LockQueue, Wanted
-from pydsm.mpi.messages import Answer, Request
+from pydsm.mpi.messages import Answer, Request, grant
 from pydsm.mpi.node import Node
 from pydsm.mpi.parcels import Parcels
 from pydsm.mpi.world import World
-from pydsm.native import StripeLocks
+from pydsm.native import StripeLocks, Twins
 
 __all__ = ["Home"]
 
@@ -90,14 +88,14 @@ class Home:
             self._early.append(request)
             return
         self._act(request)
-        while due := [early for early in self._early if self._is_due(early)]:
+        while self._early and (due := [early for early in self._early if self._is_due(early)]):
             self._early.remove(due[0])
             self._act(due[0])
 
     def _is_due(self, request: Request) -> bool:
         if request.number and request.number != self.applied[request.node] + 1:
             return False
-        return all(self.applied[node] >= number for node, number in request.needs.items())
+        return not request.needs or all(self.applied[node] >= number for node, number in request.needs.items())
 
     def _act(self, request: Request) -> None:
         try:
@@ -143,25 +141,27 @@ class Home:
         self.node.receive(request.body[0])
 
     def _release(self, request: Request) -> None:
-        parts, rank, given = request.body
-        if parts:
-            self.node.receive(parts)
+        content, rank, given = request.body
+        if content:
+            self.node.receive(content)
         for array_id, stripes in given:
             self.queue.give(rank, array_id, stripes)
 
     def _acquire(self, request: Request) -> None:
-        array_id, stripes, shared, once, _ = request.body
-        wanted = Wanted(request, array_id, stripes, shared)
+        array_id, wish, shared, once = request.body
+        wanted = Wanted(request, array_id, Twins.stripes_in(wish), shared)
         if self.queue.ask(wanted):
             self._grant(wanted)
         elif once:
             self._give_up(wanted)
 
     def _grant(self, wanted: Wanted) -> None:
-        array_id, stripes, _, _, known = wanted.request.body
-        replica = self.node.replicas.get(array_id)
-        block = None if replica is None else replica.collect(np.array(stripes), np.array(known, np.uint64))
-        self.answer(wanted.request, (True, [] if block is None else [block]))
+        request, block = wanted.request, b""
+        replica = self.node.replicas.get(wanted.array_id)
+        if replica is not None:
+            block = replica.twins.collect(self.node.lines, self.node.index, request.body[1])
+        content = grant(request.ticket, self.applied[request.node], block)
+        self.world.send_packed(*request.asker, "answer", content)
 
     def _cancel(self, request: Request) -> None:
         ticket = request.body[0]
@@ -218,7 +218,7 @@ class Home:
     def _note_changes(self, where: tuple[Any, ...]) -> None:
         """Give stripes of which elements were changed in place a new version."""
         replica = self.node.by_name[where[0]]
-        self.node.publish([(replica, where[-1])], _to_nobody)
+        self.node.lines.note(self.node.index, [(replica.twins, where[-1])])
 
     def _find(self, where: tuple[Any, ...]) -> Any:
         """Return the array, or its one element, that a request is about."""
@@ -304,7 +304,3 @@ class Home:
         size = min(n - place, chunk or max(1, (n - place) // parts))
         self._shares[ordinal] = (place + size, n)
         self.answer(request, (place, place + size))
-
-
-def _to_nobody(home: int, number: int, parts: list[Any]) -> None:
-    raise AssertionError(f"home {home} has an element of another one")

@@ -205,8 +205,8 @@ class _Run:
         node = self._client.node if self._client is not None else None
         if node is not None and self._client is not None:
             node.know_all()
-            self._client.publish(node.everything())
-            told = node.sent.tolist()
+            self._client.publish(node.everywhere())
+            told = node.sent()
         message = ("run", self._team, self._number, told, content)
         for server in self._crew.servers[1:]:
             self._job.world.send(server, SERVER, message)

@@ -9,7 +9,7 @@ kind           what it brings                                         answer
 ``cancel``     which request is to be given up                        that of the request
 ``pull``       which versions are known                               newer ones
 ``fetch``      which piece of an array is wanted (`pydsm.mpi.bulk`)    its elements
-``store``      a piece of an array                                    that it is there, if that is asked for
+``store``      diffs of one array, or how large they are              that they are there, if that is asked for
 ``atomic``     an operation on elements                               its result, and newer versions
 ``wait``       an element, and what is waited for                     the element, when it is so
 ``meet``       which versions are known                               newer ones, when all nodes have come
@@ -21,14 +21,19 @@ kind           what it brings                                         answer
 
 Those of runs (`pydsm.mpi.serve`) are ``open``, ``run``, ``task``, ``left``, ``done``, ``ended``, ``fail``, ``halt``
 and ``bye``, and ``ask`` and ``told`` for what rank 0 lets all nodes do.
+
+What is sent for every region (``acquire`` and its answer, ``release``, ``push``) is packed; everything else is
+pickled, and a pickle's first byte is none of the packed ones.
 """
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from struct import Struct
+from typing import Any, Final, NamedTuple
 
-__all__ = ["Answer", "Request", "read"]
+__all__ = ["Answer", "Request", "grant", "read", "release", "wish"]
 
 
 class Request(NamedTuple):
@@ -83,28 +88,73 @@ class Answer(NamedTuple):
     content: Any
 
 
-_REQUESTS = frozenset(
-    (
-        "push",
-        "release",
-        "acquire",
-        "cancel",
-        "pull",
-        "fetch",
-        "store",
-        "atomic",
-        "wait",
-        "meet",
-        "gather",
-        "share",
-        "make",
-        "drop",
-    )
+_REQUESTS: Final = frozenset(
+    "push release acquire cancel pull fetch store atomic wait meet gather share make drop".split()
 )
+_ACQUIRE: Final = 1
+_GRANT: Final = 2
+_RELEASE: Final = 3
+_PUSH: Final = 4
+_HEAD: Final = Struct("<BBHIIQQ")  # kind, flags or tag, node, team, rank or ticket, number, length or array
+_GIVEN: Final = Struct("<QQ")  # an array, how many of its stripes
+_SHARED: Final = 1
+_ONCE: Final = 2
+_TAGS: Final = 2  # the asker's tag is from this bit on
+_NOTHING: Final[Mapping[int, int]] = {}
 
 
-def read(message: tuple[Any, ...]) -> Request | Answer | tuple[Any, ...]:
+def wish(
+    team: int, node: int, asker: tuple[int, int], ticket: int, needs: int, array_id: int, known: bytes, options: int
+) -> bytes:
+    """Return a request for stripes; `options`: 1 shared, 2 once."""
+    return _HEAD.pack(_ACQUIRE, options | asker[1] << _TAGS, node, team, ticket, needs, array_id) + known
+
+
+def grant(ticket: int, applied: int, block: bytes) -> bytes:
+    """Return the answer to a request for stripes that were had."""
+    return _HEAD.pack(_GRANT, 0, 0, 0, ticket, applied, 0) + block
+
+
+def release(
+    team: int, node: int, rank: int, number: int, content: bytes, given: list[tuple[int, list[int]]] | None = None
+) -> bytes:
+    """Return a message of what was written, and of stripes that are given back."""
+    head = _HEAD.pack(_PUSH if given is None else _RELEASE, 0, node, team, rank, number, len(content))
+    if not given:
+        return head + content
+    tail = [_GIVEN.pack(array_id, len(stripes)) + _stripes(stripes) for array_id, stripes in given]
+    return b"".join((head, content, *tail))
+
+
+def _stripes(stripes: list[int]) -> bytes:
+    return stripes[0].to_bytes(8, "little") if len(stripes) == 1 else Struct(f"<{len(stripes)}Q").pack(*stripes)
+
+
+def _given(content: memoryview) -> list[tuple[int, list[int]]]:
+    given, at = [], 0
+    while at < len(content):
+        array_id, count = _GIVEN.unpack_from(content, at)
+        at += _GIVEN.size
+        given.append((array_id, memoryview(content[at : at + 8 * count]).cast("Q").tolist()))
+        at += 8 * count
+    return given
+
+
+def read(source: int, content: bytearray) -> Request | Answer | tuple[Any, ...]:
     """Return a message that has come as what it is: a request, an answer, or one of those of runs."""
-    if message[0] in _REQUESTS:
-        return Request(*message)
-    return Answer(*message) if message[0] == "answer" else message
+    kind = content[0]
+    if kind > _PUSH:
+        message = pickle.loads(content)
+        if message[0] in _REQUESTS:
+            return Request(*message)
+        return Answer(*message) if message[0] == "answer" else message
+    _, flags, node, team, who, number, length = _HEAD.unpack_from(content)
+    rest = memoryview(content)[_HEAD.size :]
+    if kind == _GRANT:
+        return Answer("answer", who, number, False, (True, rest))
+    if kind == _ACQUIRE:
+        needs = {node: number} if number else _NOTHING
+        body: tuple[Any, ...] = (length, rest, bool(flags & _SHARED), bool(flags & _ONCE))
+        return Request("acquire", team, node, 0, needs, (source, flags >> _TAGS), who, body)
+    body = (rest[:length], who, _given(rest[length:]))
+    return Request("push" if kind == _PUSH else "release", team, node, number, _NOTHING, (who, 0), 0, body)

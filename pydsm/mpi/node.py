@@ -1,9 +1,9 @@
 """What the processes of one node share for one team: replicas, and the numbers of what was sent.
 
 **Order.**  All that a node tells one home is numbered, whichever worker sends it: number and twin change together
-inside the lock `merging`, and the home takes messages in the order of their numbers, although those of different
+inside the home's latch, and the home takes messages in the order of their numbers, although those of different
 ranks may arrive in any order.  Whatever else a worker asks of the home says how many messages the home must have
-had before (*after*).  So a worker that finds its write told by a sibling need not wait for the sibling: what it
+had before (*needs*).  So a worker that finds its write told by a sibling need not wait for the sibling: what it
 does next comes to the home behind it.  (It is causal delivery; Birman, Schiper and Stephenson, *Lightweight
 causal and atomic group multicast*, 1991, with one counter for a node because its members share a memory.)
 
@@ -14,32 +14,37 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 import numpy as np
 
 from pydsm.core import names
-from pydsm.core.diff import Diff, Spans
 from pydsm.core.layout import Description, LockHeader
 from pydsm.ipc import segment
 from pydsm.mpi.homes import Homes
 from pydsm.mpi.nodes import Crew
-from pydsm.mpi.replica import Block, Known, Part, Replica
+from pydsm.mpi.replica import Block, Known, Replica, Some
 from pydsm.mpi.stopping import whole
+from pydsm.native import Lines, lines_for
 from pydsm.sync import locksegment
-from pydsm.sync.lock import Lock, attach_lock, create_lock
 from pydsm.sync.namespace import Namespace
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+__all__ = ["Node", "parts_of"]
 
-__all__ = ["MERGING", "Node"]
-
-MERGING: Final = ".merging"
 _WORD: Final = np.dtype(np.uint64)
+_PART: Final = 16  # bytes before each part of a message: the array's id, the length
 
-Post = Callable[[int, int, list[Part]], None]
+Post = Callable[[int, int, bytes], None]
 """Sends a numbered message: to which home, its number, and what it brings."""
+
+
+def parts_of(content: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """Yield the parts of a message: of which array, and its bytes."""
+    at = 0
+    while at < len(content):
+        array_id, length = (int.from_bytes(content[at + place : at + place + 8], "little") for place in (0, 8))
+        yield array_id, content[at + _PART : at + _PART + length]
+        at += _PART + length
 
 
 class Node:
@@ -50,28 +55,21 @@ class Node:
         self.replicas: dict[int, Replica] = {}
         self.by_name: dict[str, Replica] = {}
         words = segment.attach(names.observe_name(namespace.name, "mpi"), _WORD)
-        self.sent, self.acked = words[: crew.nodes], words[crew.nodes : 2 * crew.nodes]
-        self.made = words[2 * crew.nodes :]
+        self.lines = Lines(words[: lines_for(crew.nodes)])
+        self.made = words[lines_for(crew.nodes) :]
         """How many arrays and locks were made or removed."""
-        self._lock: Lock = attach_lock(namespace.name, MERGING, Lock)
+        self.others = [node for node in range(crew.nodes) if node != index]
         self._seen_made = -1
 
     @staticmethod
     def make(namespace: Namespace, crew: Crew) -> None:
         """Make what the processes of a node share; its server does."""
-        segment.create(names.observe_name(namespace.name, "mpi"), (2 * crew.nodes + 1,), _WORD, **namespace.permissions)
-        create_lock(namespace, MERGING)
+        size = lines_for(crew.nodes) + 1
+        segment.create(names.observe_name(namespace.name, "mpi"), (size,), _WORD, **namespace.permissions)
 
-    @property
-    def others(self) -> list[int]:
-        """The other nodes."""
-        return [node for node in range(self.crew.nodes) if node != self.index]
-
-    @contextlib.contextmanager
-    def merging(self) -> Iterator[None]:
-        """Be the only process of the node that changes twins and draws numbers."""
-        with self._lock, whole():
-            yield
+    def sent(self) -> list[int]:
+        """Return how many messages each home was told by this node."""
+        return [self.lines.sent(home) for home in range(self.crew.nodes)]
 
     # -- arrays -----------------------------------------------------------------------
 
@@ -115,36 +113,38 @@ class Node:
 
     # -- out ----------------------------------------------------------------------------
 
-    def publish(self, wanted: Iterable[tuple[Replica, Spans | None]], post: Post, always: Iterable[int] = ()) -> None:
+    def everywhere(self, share: int = 0, of: int = 1) -> dict[int, list[Some]]:
+        """Return all stripes of all arrays by home, or one of so many shares of them; for `publish`."""
+        found: dict[int, list[Some]] = {}
+        for replica in list(self.replicas.values()):
+            stripes = replica.homes.stripes
+            first, stop = stripes * share // of, stripes * (share + 1) // of
+            for home in range(self.crew.nodes):
+                there = replica.homes.of_node(home)
+                begin, end = max(first, there.start), min(stop, there.stop)
+                if begin < end:
+                    found.setdefault(home, []).append((replica.twins, begin, end))
+        return found
+
+    def publish(self, wanted: dict[int, list[Some]], post: Post) -> None:
         """Make known what was written here: to the homes by message, at home by new versions.
 
         Parameters
         ----------
-        wanted : iterable of replica and spans
-            Where to look; spans of None mean everywhere.
+        wanted : dict of int to list
+            Where to look, by home.
         post : callable
-            Sends one message, to each home that has to be told something.
-        always : iterable of int
-            Homes that get a message in any case.
+            Sends one message.
         """
-        found = [(replica, diff) for replica, spans in wanted if len(diff := replica.changes(spans))]
-        told: dict[int, list[tuple[Replica, Diff]]] = {home: [] for home in always}
-        with self.merging():  # though nothing was found: a sibling may be just about to tell what is mine
-            for replica, diff in found:
-                for home, part in replica.still_changed(diff):
-                    told.setdefault(home, []).append((replica, part))
-            for replica, diff in told.pop(self.index, []):
-                replica.mark_told(diff, 0)
-            for home, parts in told.items():
-                number = int(self.sent[home]) + 1
-                self.sent[home] = number  # before the versions: who reads those, then this, asks for enough
-                for replica, diff in parts:
-                    replica.mark_told(diff, number)
-                post(home, number, [replica.write(diff) for replica, diff in parts])
-
-    def everything(self) -> list[tuple[Replica, Spans | None]]:
-        """Return all arrays, for `publish`."""
-        return [(replica, None) for replica in list(self.replicas.values())]
+        for home, parts in wanted.items():
+            if home == self.index:
+                self.lines.note(home, parts)
+                continue
+            for piece in _pieces(parts):
+                with whole():
+                    number, content = self.lines.tell(home, piece)
+                    if number:
+                        post(home, number, content)
 
     # -- in -------------------------------------------------------------------------------
 
@@ -154,34 +154,42 @@ class Node:
         for replica in list(self.replicas.values()):
             stripes = replica.homes.of_node(home)
             if stripes:
-                found.append(replica.known(stripes))
+                found.append((replica.array_id, replica.twins.wish(stripes.start, stripes.stop)))
         return found
 
     def collect(self, known: Iterable[Known]) -> list[Block]:
         """At home: return the stripes that are newer than what another node has."""
         blocks = []
-        for array_id, stripes, versions in known:
+        for array_id, wish in known:
             replica = self.replicas.get(array_id)
-            if replica is not None:
-                which = np.arange(stripes.start, stripes.stop) if isinstance(stripes, range) else stripes
-                blocks.append(replica.collect(which, versions))
-        return [block for block in blocks if block is not None]
+            if replica is not None and (block := replica.twins.collect(self.lines, self.index, wish)):
+                blocks.append((array_id, block))
+        return blocks
 
-    def merge(self, home: int, applied: int, blocks: Iterable[Block]) -> list[tuple[int, NDArray[Any]]]:
+    def merge(self, home: int, applied: int, blocks: Iterable[Block]) -> list[tuple[int, list[int]]]:
         """Bring in what a home answered; return the stripes of which that was too old."""
+        self.lines.hear(home, applied)
         old = []
-        with self.merging():
-            self.acked[home] = max(int(self.acked[home]), applied)
-            for block in blocks:
-                replica = self.replicas.get(block[0])
-                if replica is not None and len(stripes := replica.merge(block, applied)):
-                    old.append((block[0], stripes))
+        for array_id, block in blocks:
+            replica = self.replicas.get(array_id)
+            if replica is not None and (stripes := replica.twins.merge(self.lines, home, block, applied)):
+                old.append((array_id, stripes))
         return old
 
-    def receive(self, parts: Iterable[Part]) -> None:
-        """At home: bring in what another node pushed."""
-        with self.merging():
-            for part in parts:
-                replica = self.replicas.get(part[0])
-                if replica is not None:
-                    replica.receive(part)
+    def receive(self, content: memoryview) -> None:
+        """At home: bring in what another node told."""
+        for array_id, diff in parts_of(content):
+            replica = self.replicas.get(array_id)
+            if replica is not None:
+                replica.twins.receive(self.lines, self.index, diff)
+
+
+def _pieces(parts: list[Some]) -> Iterator[list[Some]]:
+    """Yield where something was written, in pieces that keep nobody waiting for the latch for long."""
+    for part in parts:
+        if len(part) == 3:
+            twins, first, stop = part
+            for begin, end in twins.changed(first, stop):
+                yield [(twins, begin, end)]
+        else:
+            yield [part]

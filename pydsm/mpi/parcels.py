@@ -70,7 +70,7 @@ class Parcels:
 
     def is_here(self, request: Request) -> bool:
         """Say whether a request is complete; if not, it comes again when it is."""
-        if request.kind != "store" or not isinstance(request.body[2], int):
+        if request.kind != "store" or not isinstance(request.body[1], int):
             return True
         self._announced.append(request)
         self._begin()
@@ -78,12 +78,10 @@ class Parcels:
 
     def store(self, request: Request) -> None:
         """Bring in what another node puts here."""
-        array_id, wire, content = request.body
+        array_id, content = request.body
         replica = self._node.replicas.get(array_id)
         if replica is not None:
-            values = np.frombuffer(content, replica.data.dtype)
-            with self._node.merging():
-                replica.overwrite(Piece.read(wire), values)
+            replica.twins.receive(self._node.lines, self._node.index, content)
         if isinstance(content, np.ndarray):
             self._world.buffers.give_back(content)
 
@@ -125,7 +123,7 @@ class Parcels:
                 self._world.buffers.give_back(buffer)
         self._begin()
         for _, request, buffer in come:
-            self._come(request._replace(body=(*request.body[:2], buffer)))
+            self._come(request._replace(body=(request.body[0], buffer)))
         now = time.monotonic()
         if come or gone:
             self._moved = now
@@ -137,7 +135,7 @@ class Parcels:
         """Begin what has waited for its turn."""
         while self._announced and len(self._coming) < _MOST:
             request = self._announced.popleft()
-            buffer = self._world.buffers.take(request.body[2])
+            buffer = self._world.buffers.take(request.body[1])
             self._coming.append((self._world.expect(request.asker[0], BULK, buffer), request, buffer))
         while self._wanted and len(self._leaving) < _MOST:
             self._send(self._wanted.popleft())

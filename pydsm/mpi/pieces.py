@@ -7,8 +7,9 @@ n-th one, or any ones.  Elements are counted as `Replica.data` has them.
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
+from struct import Struct
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -24,8 +25,13 @@ if TYPE_CHECKING:
 
     from pydsm.mpi.replica import Replica
 
-__all__ = ["Piece", "Selection", "select"]
+__all__ = ["HEAD", "Piece", "Selection", "select"]
 
+HEAD: Final = 12
+"""Bytes before each record of a diff."""
+RUN: Final = 1 << 18
+"""Bytes of a record, at most."""
+_HEAD: Final = Struct("<QI")
 _SMALLEST: Final = 1 << 18
 _PARTS: Final = 4  # of what is small: the first is on its way while the others are copied
 Wire = tuple[int, ...] | tuple[int, int, bytes]
@@ -51,17 +57,12 @@ class Piece(NamedTuple):
             return elements[self.rows]
         return elements.reshape(-1, self.width, *elements.shape[1:])[self.rows]
 
-    def write(self, elements: NDArray[Any], values: NDArray[Any]) -> None:
-        """Set the elements of an array."""
-        view = elements if self.width == 1 else elements.reshape(-1, self.width, *elements.shape[1:])
-        view[self.rows] = values.reshape(-1, *view.shape[1:])
-
-    def stripes(self, unit: int) -> slice | NDArray[Any]:
-        """Return which stripes of `unit` elements these are, to index with."""
+    def stripes(self, unit: int) -> NDArray[Any]:
+        """Return which stripes of `unit` elements these are, ascending."""
         if isinstance(self.rows, slice) and self.width * self.rows.step <= unit:
-            return slice(self.rows.start * self.width // unit, (self.rows.stop * self.width - 1) // unit + 1)
-        rows = np.arange(self.rows.start, self.rows.stop, self.rows.step) if isinstance(self.rows, slice) else self.rows
-        stripes = rows * self.width // unit
+            return np.arange(self.rows.start * self.width // unit, (self.rows.stop * self.width - 1) // unit + 1)
+        stripes = np.arange(self.rows.stop)[self.rows] if isinstance(self.rows, slice) else self.rows
+        stripes = stripes * self.width // unit
         return stripes[np.concatenate(([True], stripes[1:] != stripes[:-1]))]
 
     @property
@@ -69,12 +70,29 @@ class Piece(NamedTuple):
         """How many rows there are."""
         return count(self.rows)
 
-    def spans(self) -> list[tuple[int, int]]:
-        """Return which elements these are, as ranges."""
-        if self.width == 1 and isinstance(self.rows, slice):
-            return [(self.rows.start, self.rows.stop)]
-        rows = range(self.rows.stop)[self.rows] if isinstance(self.rows, slice) else self.rows.tolist()
-        return [(row * self.width, (row + 1) * self.width) for row in rows]
+    def diff_size(self, item: int) -> int:
+        """Return how many bytes `write_diff` writes."""
+        records = -(-self.length // (RUN // item)) if _is_run(self.width, self.rows) else self.length
+        return self.length * self.width * item + records * HEAD
+
+    def write_diff(self, item: int, read: Callable[[NDArray[Any]], None], to: NDArray[Any]) -> None:
+        """Write the piece down as a diff, as `Twins` reads them; `read` gives the bytes of the elements, in order."""
+        if not _is_run(self.width, self.rows):
+            bits = np.empty(self.length * self.width * item, np.uint8)
+            read(bits)
+            record = np.dtype([("first", "<u8"), ("count", "<u4"), ("bits", "u1", (self.width * item,))])
+            records = to.view(record)
+            rows = self.rows if isinstance(self.rows, np.ndarray) else np.arange(self.rows.stop)[self.rows]
+            records["first"], records["count"] = rows * self.width, self.width
+            records["bits"] = bits.reshape(self.length, -1)
+            return
+        assert isinstance(self.rows, slice)
+        at, most = 0, RUN // item
+        for first in range(self.rows.start, self.rows.stop, most):
+            count = min(most, self.rows.stop - first)
+            to[at : at + HEAD] = np.frombuffer(_HEAD.pack(first, count), np.uint8)
+            read(to[at + HEAD : at + HEAD + count * item])
+            at += HEAD + count * item
 
     def wire(self) -> Wire:
         """Return the piece as it goes into a message."""
@@ -120,17 +138,21 @@ class Selection(NamedTuple):
         """How many rows there are when none is counted twice."""
         return count(self.rows) * self.width // self.elements
 
-    def pieces(self, replica: Replica) -> Iterator[tuple[int, Piece]]:
-        """Yield pieces in ascending order, each with its home."""
-        size = self.width * replica.item
-        if size > LARGEST and self.width > 1:
+    def pieces(self, replica: Replica, largest: int = LARGEST, head: int = 0) -> Iterator[tuple[int, Piece]]:
+        """Yield pieces in ascending order, each with its home.
+
+        None has more than `largest` bytes, with `head` bytes for each row that lies apart.
+        """
+        size = self.width * replica.item + (0 if _is_run(self.width, self.rows) else head)
+        if size > largest and self.width > 1:
             rows = range(*self.rows.indices(self.rows.stop)) if isinstance(self.rows, slice) else self.rows
             for row in rows:
                 whole = slice(int(row) * self.width, (int(row) + 1) * self.width, 1)
-                yield from Selection((), (), self.width, 1, whole).pieces(replica)
+                yield from Selection((), (), self.width, 1, whole).pieces(replica, largest)
             return
-        most = max(1, min(LARGEST, max(_SMALLEST, count(self.rows) * size // _PARTS)) // size)
-        edges = [bound * replica.unit // self.width for bound in replica.homes.bounds]
+        most = max(1, min(largest, max(_SMALLEST, count(self.rows) * size // _PARTS)) // size)
+        unit = replica.stripe_bytes // replica.item
+        edges = [bound * unit // self.width for bound in replica.homes.bounds]
         for home, (start, stop) in enumerate(pairwise(edges)):
             mine = _between(self.rows, start, stop)
             total = count(mine)
@@ -206,6 +228,11 @@ def _slice(rows: range) -> slice:
 def count(rows: slice | NDArray[Any]) -> int:
     """Return how many rows there are."""
     return len(range(rows.start, rows.stop, rows.step)) if isinstance(rows, slice) else len(rows)
+
+
+def _is_run(width: int, rows: slice | NDArray[Any]) -> bool:
+    """Say whether rows are neighbouring elements, and nothing else is known of them."""
+    return width == 1 and isinstance(rows, slice) and rows.step == 1
 
 
 def _between(rows: slice | NDArray[Any], start: int, stop: int) -> slice | NDArray[Any]:

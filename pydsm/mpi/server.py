@@ -21,7 +21,7 @@ from pydsm.errors import NameExistsError, NoRoomError
 from pydsm.ipc import shm
 from pydsm.mpi.guard import Reaper
 from pydsm.mpi.home import Home
-from pydsm.mpi.messages import Answer, Request, read
+from pydsm.mpi.messages import Answer, Request, read, release
 from pydsm.mpi.node import Node
 from pydsm.mpi.nodes import Crew, Nodes
 from pydsm.mpi.replica import Replica
@@ -106,7 +106,7 @@ class Server:
         found = self.world.receive(SERVER)
         busy = False
         if found is not None:
-            self._take(read(found[1]))
+            self._take(read(*found))
         done = found is not None
         for served in self.teams.values():
             if served.home is not None and served.home.is_busy:
@@ -324,14 +324,14 @@ class Server:
         told = []
         if served.node is not None:
             served.node.know_all()
-            served.node.publish(served.node.everything(), self._push_for(team, served))
-            told = served.node.sent.tolist()
+            served.node.publish(served.node.everywhere(), self._push_for(team, served))
+            told = served.node.sent()
         self._report(("ended", team, served.run, served.index, told))
 
-    def _push_for(self, team: int, served: Served) -> Callable[[int, int, list[Any]], None]:
-        def push(home: int, number: int, parts: list[Any]) -> None:
-            request = Request("push", team, served.index, number, {}, (self.world.rank, SERVER), 0, (parts,))
-            self.world.send(served.crew.servers[home], SERVER, request, wait=False)
+    def _push_for(self, team: int, served: Served) -> Callable[[int, int, bytes], None]:
+        def push(home: int, number: int, content: bytes) -> None:
+            message = release(team, served.index, self.world.rank, number, content)
+            self.world.send_packed(served.crew.servers[home], SERVER, "push", message)
 
         return push
 

@@ -32,7 +32,9 @@ class Values:
     def __init__(self, rows: NDArray[Any], dtype: np.dtype[Any]) -> None:
         self._rows, self._dtype = rows, dtype
         self._width = int(np.prod(rows.shape[1:])) * dtype.itemsize
-        self._flat = rows.reshape(-1) if rows.flags.c_contiguous else None
+        as_they_are = rows.flags.c_contiguous and rows.dtype == dtype and rows.size
+        self._bytes = rows.reshape(-1).view(np.uint8) if as_they_are else None
+        self._place = 0
         self._block = (0, 0, np.empty(0, np.uint8))
 
     @classmethod
@@ -60,16 +62,20 @@ class Values:
             rows = ascending
         return cls(rows, dtype)
 
-    def read(self, place: int, content: NDArray[np.uint8]) -> None:
-        """Read the bytes from a place on."""
-        dtype, stop = self._dtype, place + len(content)
-        if self._flat is not None and place % dtype.itemsize == stop % dtype.itemsize == 0:
-            part = self._flat[place // dtype.itemsize : stop // dtype.itemsize]
-            np.copyto(content.view(dtype), part, casting="unsafe")
+    def rewind(self) -> None:
+        """Begin anew."""
+        self._place = 0
+
+    def read(self, content: NDArray[np.uint8]) -> None:
+        """Read the next bytes."""
+        place, stop = self._place, self._place + len(content)
+        self._place = stop
+        if self._bytes is not None:
+            content[:] = self._bytes[place:stop]
             return
         first, last = place // self._width, -(-stop // self._width)
         if (first, last) != self._block[:2]:
-            rows = np.empty((last - first, *self._rows.shape[1:]), dtype)
+            rows = np.empty((last - first, *self._rows.shape[1:]), self._dtype)
             np.copyto(rows, self._rows[first:last], casting="unsafe")
             self._block = first, last, rows.reshape(-1).view(np.uint8)
         offset = place - first * self._width

@@ -75,7 +75,7 @@ class WorkerRank:
         found = self.world.receive(WORKER)
         if found is None:
             return False
-        message: Any = read(found[1])
+        message: Any = read(*found)
         if isinstance(message, Answer):
             if self._client is not None:
                 self._client.deliver(message)
@@ -110,7 +110,7 @@ class WorkerRank:
             report = Report.of_exception(error)
         self._client = None
         node = self._nodes.get(team)
-        self._send(team, run, worker, (barriers, [] if node is None else node.sent.tolist()), report)
+        self._send(team, run, worker, (barriers, [] if node is None else node.sent()), report)
 
     def _send(self, team: int, run: int, worker: int, left: tuple[int, list[int]], report: Report) -> None:
         try:

@@ -34,8 +34,12 @@ BULK: Final = 3
 _FIRST_TAG: Final = 16
 _LAST_TAG: Final = 32767  # what every MPI has at least
 _TIMERSLACK: Final = 29  # PR_SET_TIMERSLACK
-_YIELDS: Final = 20
-_FIRST_SLEEP: Final = 20e-6
+_EAGER: Final = float(os.environ.get("XEAGER", "200e-6"))
+_FIRST_SLEEP: Final = float(os.environ.get("XFIRST", "20e-6"))
+_SLOWER: Final = 1.1
+_ALONE: Final = float(
+    os.environ.get("XALONE", "2e-6")
+)  # a yield that takes longer has let somebody else run: then it is better to be out of the way
 
 
 def _sleep_exactly() -> None:
@@ -45,29 +49,37 @@ def _sleep_exactly() -> None:
 
 
 class Patience:
-    """Waiting without burning a core: yield, then sleep, longer each time.
+    """Waiting without burning a core: yield as long as an answer takes, then sleep, longer each time.
 
     Parameters
     ----------
     longest : float
         Seconds of the longest sleep.
+    eager : float
+        Seconds in which nothing but yielding is done.
     """
 
-    def __init__(self, longest: float) -> None:
-        self.longest = longest
-        self._turns = 0
+    def __init__(self, longest: float, eager: float = _EAGER) -> None:
+        self.longest, self.eager = longest, eager
+        self._began = 0.0
+        self._sleep = _FIRST_SLEEP
 
     def reset(self) -> None:
         """Begin anew: something has come."""
-        self._turns = 0
+        self._began = 0.0
+        self._sleep = _FIRST_SLEEP
 
     def wait(self) -> None:
         """Let others run."""
-        self._turns += 1
-        if self._turns <= _YIELDS:
+        now = time.monotonic()
+        if not self._began:
+            self._began = now
+        if now - self._began < self.eager:
             os.sched_yield()
-        else:
-            time.sleep(min(self.longest, _FIRST_SLEEP * (1 + (self._turns - _YIELDS) / 8)))
+            if time.monotonic() - now < _ALONE:
+                return
+        time.sleep(min(self.longest, self._sleep))
+        self._sleep *= _SLOWER
 
 
 class Transfer:
@@ -119,6 +131,7 @@ class World:
                 f"the launcher started {promised} processes, but each is an MPI job of its own: mpiexec and the MPI "
                 f"that mpi4py uses ({self.library}) are of different makers; start with the mpiexec of that one"
             )
+        self._byte, self._any = MPI.BYTE, MPI.ANY_SOURCE
         self._status = MPI.Status()
         self._pending: list[tuple[Any, bytes]] = []
         self._guard = threading.RLock()
@@ -149,15 +162,18 @@ class World:
     def send(self, rank: int, tag: int, message: tuple[Any, ...], *, wait: bool = True) -> None:
         """Send a message, whose first item is its kind; with `wait` it is out of this rank's hands on return."""
         content = pickle.dumps(tuple(message), pickle.HIGHEST_PROTOCOL)  # a name for its type would double a short one
-        with self._guard:
-            self.messages[message[0]] += 1
-            self.bytes[message[0]] += len(content)
-            request = self._comm.Isend([content, self._mpi.BYTE], dest=rank, tag=tag)
-            if request.Test():
-                return
-            self._pending.append((request, content))
-        if wait:
+        self.send_packed(rank, tag, message[0], content)
+        if wait and self._pending:
             self.settle()
+
+    def send_packed(self, rank: int, tag: int, kind: str, content: bytes) -> None:
+        """Send bytes as they are; a large message may be still under way on return."""
+        with self._guard:
+            self.messages[kind] += 1
+            self.bytes[kind] += len(content)
+            request = self._comm.Isend([content, self._byte], rank, tag)
+            if not request.Test():
+                self._pending.append((request, content))
 
     def settle(self) -> None:
         """Wait until all that was sent is out of this rank's hands."""
@@ -171,19 +187,19 @@ class World:
             self._pending = [(request, content) for request, content in self._pending if not request.Test()]
             return not self._pending
 
-    def receive(self, tag: int) -> tuple[int, tuple[Any, ...]] | None:
-        """Return who sent a message, and what, if one is there."""
+    def receive(self, tag: int) -> tuple[int, bytearray] | None:
+        """Return who sent a message, and its bytes, if one is there."""
         with self._guard:
             if self._pending:
                 self.flush()
             status = self._status
-            found = self._comm.Improbe(source=self._mpi.ANY_SOURCE, tag=tag, status=status)
+            found = self._comm.Improbe(self._any, tag, status)
             if found is None:
                 return None
-            content = bytearray(status.Get_count(self._mpi.BYTE))
-            source = status.Get_source()
-            found.Recv([content, self._mpi.BYTE])
-        return source, pickle.loads(content)
+            content = bytearray(status.Get_count(self._byte))
+            source: int = status.Get_source()
+            found.Recv([content, self._byte])
+        return source, content
 
     def post(self, rank: int, tag: int, memory: Any) -> Transfer:
         """Begin to send contiguous memory as it is; nobody may change it before that is done."""
@@ -192,6 +208,12 @@ class World:
             self.bytes["bulk"] += memory.nbytes
             request = self._comm.Isend([memory, memory.nbytes, self._mpi.BYTE], dest=rank, tag=tag)
             return self._keep(Transfer(self, request, memory, tag))
+
+    def send_with(self, rank: int, tag: int, message: tuple[Any, ...], memory: Any | None) -> Transfer | None:
+        """Send a message and memory behind it, in the same order to every receiver."""
+        with self._guard:
+            self.send(rank, tag, message, wait=False)
+            return None if memory is None else self.post(rank, BULK, memory)
 
     def expect(self, rank: int, tag: int, memory: Any) -> Transfer:
         """Begin to receive what a rank posts into contiguous memory of the same size."""

@@ -1,4 +1,4 @@
-"""The only compiled code: atomic words, the steps of a region lock, and undoing."""
+"""The only compiled code: atomic words, the steps of a region lock, undoing, and twins."""
 
 from pydsm.native.region import (
     Region,
@@ -30,6 +30,7 @@ from pydsm.native.region import (
     waits,
     watch_element,
 )
+from pydsm.native.twins import Lines, Twins, lines_for
 from pydsm.native.undo import UndoRecord
 from pydsm.native.words import (
     REFUSED,
@@ -50,6 +51,7 @@ __all__ = [
     "THROUGH",
     "Bell",
     "ByteLock",
+    "Lines",
     "Meeting",
     "Region",
     "RegionGroup",
@@ -57,6 +59,7 @@ __all__ = [
     "Sleepers",
     "StripeLock",
     "StripeLocks",
+    "Twins",
     "UndoRecord",
     "Watch",
     "Words",
@@ -73,6 +76,7 @@ __all__ = [
     "forget_identity",
     "held",
     "hold_signals",
+    "lines_for",
     "load_acquire",
     "locked",
     "locks_of",

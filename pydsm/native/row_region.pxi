@@ -20,7 +20,8 @@ cdef class Region:
     cdef Py_ssize_t index, start, stop
     cdef uint64_t me, thread, incarnation
     cdef readonly bint shared
-    cdef bint fence, undo, recover, entered
+    cdef bint fence, undo, recover
+    cdef readonly bint entered
     cdef int kind
     cdef object record                 # of what the rows were, to put them back
 
@@ -248,6 +249,12 @@ cdef class Region:
         if self.irregular is not None:
             return self.irregular
         return np.arange(self.start, self.stop)
+
+    def neighbours(self):
+        """Return the stripes that guard the rows as (first, behind the last), or None if they are not neighbours."""
+        if self.irregular is not None:
+            return None
+        return self.start, self.stop
 
     def elements(self):
         """Return the elements that the region is of, for a copy of their bits.

@@ -1,0 +1,220 @@
+/* Twins and diffs of an array's bytes, stripe by stripe.
+ *
+ * `data` is a node's replica, which its workers write at any time; `twin` is what was last
+ * told or heard.  Where the bits of a unit differ, it has been written here and nobody knows.
+ * All comparing and copying is of whole units (Carter, Bennett and Zwaenepoel, Munin, 1991);
+ * what comes in goes into the replica only where that has no change of its own (Stets and
+ * others, Cashmere-2L, 1997).
+ *
+ * A diff is a row of records: the number of the first unit (8 bytes), how many units there
+ * are (4 bytes), their bits.  A block is a row of records, too: the stripe's number, its
+ * version (8 bytes each), its elements.
+ */
+#ifndef PYDSM_TWINS_H
+#define PYDSM_TWINS_H
+
+#include <sched.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "atomic.h"
+
+typedef struct {
+    char *data, *twin;
+    uint64_t *versions, *pushed;
+    int64_t unit, stripe, size; /* bytes */
+} dsm_twins;
+
+enum { DSM_COARSE = 4096, DSM_FINE = 64, DSM_RECORD = 12, DSM_BLOCK_RECORD = 16 };
+
+/* --- the latch of what a node has of one home ------------------------------------------
+ *
+ * It is held for a microsecond, in native code that neither calls Python nor waits.
+ */
+static inline void dsm_latch(uint64_t *word) {
+    for (int turn = 0; !dsm_cas(word, 0, 1); turn++) {
+        if (turn < 100) dsm_pause();
+        else if (turn < 200) sched_yield();
+        else nanosleep(&(struct timespec){0, 20000}, NULL);
+    }
+}
+static inline void dsm_unlatch(uint64_t *word) { dsm_store_release(word, 0); }
+
+/* --- bytes that grow --------------------------------------------------------------------- */
+typedef struct {
+    char *bytes;
+    int64_t used, room;
+} dsm_bytes;
+
+/* Make room for more behind what is there; NULL if there is no memory. */
+static inline char *dsm_more(dsm_bytes *to, int64_t count) {
+    if (to->used + count > to->room) {
+        int64_t room = 2 * (to->used + count) + 64;
+        char *bytes = realloc(to->bytes, (size_t)room);
+        if (!bytes) return NULL;
+        to->bytes = bytes;
+        to->room = room;
+    }
+    to->used += count;
+    return to->bytes + to->used - count;
+}
+
+/* --- comparing ------------------------------------------------------------------------------ */
+static inline int dsm_unlike(const char *a, const char *b, int64_t unit) {
+    uint64_t x, y;
+    uint32_t v, w;
+    switch (unit) {
+    case 8: memcpy(&x, a, 8); memcpy(&y, b, 8); return x != y;
+    case 4: memcpy(&v, a, 4); memcpy(&w, b, 4); return v != w;
+    case 1: return *a != *b;
+    default: return memcmp(a, b, (size_t)unit) != 0;
+    }
+}
+
+static inline int64_t dsm_whole_units(int64_t bytes, int64_t unit) { return bytes < unit ? unit : bytes / unit * unit; }
+
+/* Return where the first unit begins, from `at` on, whose bits differ; `stop` if there is none. */
+static inline int64_t dsm_first_unlike(const char *a, const char *b, int64_t at, int64_t stop, int64_t unit) {
+    int64_t coarse = dsm_whole_units(DSM_COARSE, unit), fine = dsm_whole_units(DSM_FINE, unit);
+    while (at < stop) {
+        while (stop - at > coarse && memcmp(a + at, b + at, (size_t)coarse) == 0) at += coarse;
+        int64_t end = stop - at > coarse ? at + coarse : stop; /* it is before this, unless somebody writes */
+        while (end - at > fine && memcmp(a + at, b + at, (size_t)fine) == 0) at += fine;
+        while (at < end && !dsm_unlike(a + at, b + at, unit)) at += unit;
+        if (at < end) break;
+    }
+    return at;
+}
+
+static inline int64_t dsm_first_alike(const char *a, const char *b, int64_t at, int64_t stop, int64_t unit) {
+    while (at < stop && dsm_unlike(a + at, b + at, unit)) at += unit;
+    return at;
+}
+
+/* --- telling ---------------------------------------------------------------------------------- */
+
+/* Give each stripe of some bytes one new version, but none twice in one message. */
+static inline void dsm_count(const dsm_twins *t, int64_t start, int64_t stop, uint64_t number, int64_t *last) {
+    int64_t stripe = start / t->stripe;
+    for (stripe = stripe > *last ? stripe : *last + 1; stripe * t->stripe < stop; stripe++) {
+        if (number > t->pushed[stripe]) dsm_store(t->pushed + stripe, number);
+        dsm_store(t->versions + stripe, t->versions[stripe] + 1);
+        *last = stripe;
+    }
+}
+
+/* Know what differs in some bytes as told; write it down as a diff if `to` is given.
+ *
+ * Only inside the latch.  `sent` becomes `number` before anybody can find the twin alike, if anything differs.
+ * Returns 0 if there is no memory.
+ */
+static int dsm_take(const dsm_twins *t, int64_t start, int64_t stop, uint64_t number, uint64_t *sent, dsm_bytes *to,
+                    int64_t *last) {
+    while ((start = dsm_first_unlike(t->data, t->twin, start, stop, t->unit)) < stop) {
+        int64_t end = dsm_first_alike(t->data, t->twin, start, stop, t->unit);
+        const char *taken = t->data + start;
+        if (to) {
+            uint64_t first = (uint64_t)(start / t->unit);
+            uint32_t count = (uint32_t)((end - start) / t->unit);
+            char *record = dsm_more(to, DSM_RECORD + end - start);
+            if (!record) return 0;
+            memcpy(record, &first, 8);
+            memcpy(record + 8, &count, 4);
+            memcpy(record + DSM_RECORD, t->data + start, (size_t)(end - start));
+            taken = record + DSM_RECORD; /* the twin is what was told, though the replica is something else by now */
+            dsm_store(sent, number);
+        }
+        dsm_count(t, start, end, number, last);
+        memcpy(t->twin + start, taken, (size_t)(end - start));
+        start = end;
+    }
+    return 1;
+}
+
+/* Write a diff here, and know it as told by the next message to its home; 0 if it is none of this array.
+ *
+ * The number is drawn in the same step as all is written: nobody can tell the home behind it what was there before.
+ */
+static int dsm_put(const dsm_twins *t, const char *from, const char *stop, uint64_t *line, uint64_t *number) {
+    for (int writing = 0; writing <= 1; writing++) {
+        const char *at = from;
+        int64_t last = -1;
+        while (stop - at >= DSM_RECORD) {
+            uint64_t first;
+            uint32_t count;
+            memcpy(&first, at, 8);
+            memcpy(&count, at + 8, 4);
+            at += DSM_RECORD;
+            int64_t start = (int64_t)first * t->unit, bytes = (int64_t)count * t->unit;
+            if (!writing) {
+                if (start < 0 || bytes > stop - at || start > t->size - bytes) return 0;
+            } else {
+                dsm_count(t, start, start + bytes, *number, &last);
+                memcpy(t->data + start, at, (size_t)bytes);
+                memcpy(t->twin + start, at, (size_t)bytes);
+            }
+            at += bytes;
+        }
+        if (at != stop) return 0;
+        if (!writing) {
+            dsm_latch(line);
+            *number = line[1] + 1;
+            dsm_store(line + 1, *number);
+        }
+    }
+    dsm_unlatch(line);
+    return 1;
+}
+
+/* --- hearing ------------------------------------------------------------------------------------ */
+
+static inline void dsm_write_new(char *to, const char *from, int64_t count) {
+    if (memcmp(to, from, (size_t)count) != 0) memcpy(to, from, (size_t)count); /* untouched pages stay so */
+}
+
+/* At home: bring in a diff; 0 if it is none of this array. */
+static int dsm_receive(const dsm_twins *t, const char *at, const char *stop, uint64_t *latch) {
+    int64_t last = -1;
+    while (stop - at >= DSM_RECORD) {
+        uint64_t first;
+        uint32_t count;
+        memcpy(&first, at, 8);
+        memcpy(&count, at + 8, 4);
+        at += DSM_RECORD;
+        int64_t start = (int64_t)first * t->unit, bytes = (int64_t)count * t->unit;
+        if (start < 0 || bytes > stop - at || start > t->size - bytes) return 0;
+        dsm_latch(latch);
+        dsm_write_new(t->data + start, at, bytes);
+        dsm_write_new(t->twin + start, at, bytes);
+        dsm_count(t, start, start + bytes, 0, &last);
+        dsm_unlatch(latch);
+        at += bytes;
+    }
+    return at == stop;
+}
+
+/* Bring in what a home has of some bytes: only where it is news, and in the replica only where that is unchanged. */
+static void dsm_merge(const dsm_twins *t, const char *news, int64_t start, int64_t stop) {
+    const char *from = news - start; /* as the replica is counted */
+    int64_t unit = t->unit, at = start;
+    while ((at = dsm_first_unlike(from, t->twin, at, stop, unit)) < stop) {
+        int64_t end = dsm_first_alike(from, t->twin, at, stop, unit);
+        if (memcmp(t->data + at, t->twin + at, (size_t)(end - at)) == 0) {
+            memcpy(t->data + at, from + at, (size_t)(end - at));
+        } else {
+            for (int64_t one = at; one < end; one += unit)
+                if (!dsm_unlike(t->data + one, t->twin + one, unit)) memcpy(t->data + one, from + one, (size_t)unit);
+        }
+        memcpy(t->twin + at, from + at, (size_t)(end - at));
+        at = end;
+    }
+}
+
+static inline int64_t dsm_stripe_bytes(const dsm_twins *t, int64_t stripe) {
+    int64_t left = t->size - stripe * t->stripe;
+    return left < t->stripe ? left : t->stripe;
+}
+
+#endif
