@@ -77,7 +77,9 @@ setup(
         "pydsm.native": ["*.pyi", "*.h", "*.pyx", "*.pxi"],
         "pydsm.trace": ["page/*"],
     },
-    ext_modules=cythonize([native(name) for name in ("words", "undo", "region", "races", "twins")], language_level=3),
+    ext_modules=cythonize(
+        [native(name) for name in ("words", "undo", "region", "races", "twins", "mailbox")], language_level=3
+    ),
     install_requires=["numpy>=1.25", "SharedArray>=3.2.4", "posix_ipc>=1.1.1", "threadpoolctl>=3.1"],
     extras_require={
         "cli": CLI,

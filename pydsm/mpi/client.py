@@ -12,7 +12,7 @@ import numpy as np
 from pydsm.mpi.messages import Answer, Request, release, wish
 from pydsm.mpi.node import Node
 from pydsm.mpi.replica import Block, Some
-from pydsm.mpi.world import SERVER, Patience, Transfer, World
+from pydsm.mpi.world import EAGER, SERVER, Patience, Transfer, World
 
 __all__ = ["Client", "Given"]
 
@@ -33,10 +33,11 @@ class Client:
     tag : int
         Of the answers.
     step : callable
-        Takes one message that is for this process, and hands answers to `deliver`; says whether there was one.
+        Takes one message that is for this process and comes within some seconds, and hands answers to `deliver`;
+        says whether there was one.
     """
 
-    def __init__(self, world: World, node: Node, team: int, tag: int, step: Callable[[], bool]) -> None:
+    def __init__(self, world: World, node: Node, team: int, tag: int, step: Callable[[float], bool]) -> None:
         self.world, self.node, self.team = world, node, team
         self.asker = self._asker = world.rank, tag
         self._step = step
@@ -100,7 +101,7 @@ class Client:
             answer = self._answers.get(ticket)
             if answer is not None and (transfer is None or answer.error):
                 return
-            if self._step():
+            if self._step(0.0 if transfer else EAGER):
                 until = time.monotonic() + _SPIN
             elif time.monotonic() >= until:
                 patience.wait()
@@ -122,15 +123,18 @@ class Client:
             Whatever the home answered with.
         """
         patience = Patience(_LONGEST)
+        eager = EAGER if deadline is None else min(EAGER, max(0.0, deadline - time.monotonic()))
         try:
             while (answer := self._answers.pop(ticket, None)) is None:
-                if self._step():
+                if self._step(eager):
                     patience.reset()
+                    eager = EAGER if deadline is None else 0.0
                     continue
                 if deadline is not None and time.monotonic() >= deadline:
                     deadline = None
                     self._cancel(home, ticket)
                 patience.wait()
+                eager = 0.0
         except BaseException:
             if self._answers.pop(ticket, None) is None:
                 self._unwanted.add(ticket)

@@ -215,7 +215,7 @@ class _Run:
     def _wait(self, *, patiently: bool = True) -> None:
         server = self._server
         while self._alive or len(self._told) < self._crew.nodes:
-            server.rest(idle=not server.step())
+            server.rest(idle=not server.step(server.eager))
             now = time.monotonic()
             if patiently and self._signals.reader >= 0 and select.select([self._signals.reader], [], [], 0)[0]:
                 self._signals.act()

@@ -89,8 +89,8 @@ class Answer(NamedTuple):
 
 
 _REQUESTS: Final = frozenset(
-    "push release acquire cancel pull fetch store atomic wait meet gather share make drop".split()
-)
+    ("push", "release", "acquire", "cancel", "pull", "fetch", "store", "atomic", "wait", "meet", "gather", "share")
+) | {"make", "drop"}
 _ACQUIRE: Final = 1
 _GRANT: Final = 2
 _RELEASE: Final = 3

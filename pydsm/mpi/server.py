@@ -25,7 +25,7 @@ from pydsm.mpi.messages import Answer, Request, read, release
 from pydsm.mpi.node import Node
 from pydsm.mpi.nodes import Crew, Nodes
 from pydsm.mpi.replica import Replica
-from pydsm.mpi.world import SERVER, WORKER, Patience, World
+from pydsm.mpi.world import EAGER, SERVER, WORKER, Patience, World
 from pydsm.sync import datasegment, locksegment
 from pydsm.sync.barrier import Barrier
 from pydsm.sync.namespace import Namespace
@@ -76,6 +76,8 @@ class Server:
         self._asked: dict[int, tuple[dict[int, Any], int, _Then]] = {}
         self._tickets = 0
         self._patience = Patience(_LONGEST)
+        self._busy = False
+        self.eager = self._eager_until = 0.0
         self._next_watch = self._next_beat = 0.0
         self._watched: dict[int, int] = {}
         self._poll = select.poll()
@@ -101,9 +103,15 @@ class Server:
 
     # -- the loop ------------------------------------------------------------------------
 
-    def step(self) -> bool:
-        """Take one message, if there is one, and try again what waits; say whether anything was done."""
-        found = self.world.receive(SERVER)
+    def step(self, eager: float = 0.0) -> bool:
+        """Take one message, if there is one or one comes soon, and try again what waits; say whether anything was done.
+
+        Parameters
+        ----------
+        eager : float
+            Seconds to look for one, if nothing waits that may be possible without one.
+        """
+        found = self.world.receive(SERVER, 0.0 if self._busy else eager)
         busy = False
         if found is not None:
             self._take(read(*found))
@@ -116,20 +124,26 @@ class Server:
         if now >= self._next_watch:
             self._next_watch = now + _WATCH_SECONDS
             self._watch(now)
+        self._busy = busy
         self._patience.longest = _LONGEST_BUSY if busy else _LONGEST
         return done
 
     def rest(self, *, idle: bool) -> None:
         """Let others run between two steps."""
-        if idle:
-            self._patience.wait()
-        else:
+        if not idle:
             self._patience.reset()
+            self.eager = EAGER
+            self._eager_until = time.monotonic() + EAGER
+        elif self._busy and time.monotonic() < self._eager_until:
+            os.sched_yield()
+        else:
+            self._patience.wait()
+            self.eager = 0.0
 
     def serve(self, until: Callable[[], bool]) -> None:
         """Serve until something is so."""
         while not until():
-            self.rest(idle=not self.step())
+            self.rest(idle=not self.step(self.eager))
 
     def _take(self, message: Any) -> None:
         if isinstance(message, Request):

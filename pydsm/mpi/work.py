@@ -70,9 +70,9 @@ class WorkerRank:
             else:
                 patience.wait()
 
-    def step(self) -> bool:
-        """Take one message, if there is one."""
-        found = self.world.receive(WORKER)
+    def step(self, eager: float = 0.0) -> bool:
+        """Take one message, if there is one or one comes within some seconds; say so."""
+        found = self.world.receive(WORKER, eager)
         if found is None:
             return False
         message: Any = read(*found)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import os
 import pickle
 import threading
 import time
@@ -23,8 +22,9 @@ from typing import Any, Final
 
 from pydsm.mpi.buffers import LARGEST, Buffers
 from pydsm.mpi.launcher import promised_size
+from pydsm.native import Mailbox
 
-__all__ = ["BULK", "SERVER", "WORKER", "Patience", "Transfer", "World"]
+__all__ = ["BULK", "EAGER", "SERVER", "WORKER", "Patience", "Transfer", "World"]
 
 SERVER: Final = 1
 WORKER: Final = 2
@@ -34,12 +34,10 @@ BULK: Final = 3
 _FIRST_TAG: Final = 16
 _LAST_TAG: Final = 32767  # what every MPI has at least
 _TIMERSLACK: Final = 29  # PR_SET_TIMERSLACK
-_EAGER: Final = float(os.environ.get("XEAGER", "200e-6"))
-_FIRST_SLEEP: Final = float(os.environ.get("XFIRST", "20e-6"))
+EAGER: Final = 0.001
+"""Seconds for which who waits for a message yields: to sleep and be woken takes as long as an answer."""
+_FIRST_SLEEP: Final = 50e-6
 _SLOWER: Final = 1.1
-_ALONE: Final = float(
-    os.environ.get("XALONE", "2e-6")
-)  # a yield that takes longer has let somebody else run: then it is better to be out of the way
 
 
 def _sleep_exactly() -> None:
@@ -49,35 +47,24 @@ def _sleep_exactly() -> None:
 
 
 class Patience:
-    """Waiting without burning a core: yield as long as an answer takes, then sleep, longer each time.
+    """Waiting without burning a core: sleep, longer each time.  Who may be answered soon yields for `EAGER` before.
 
     Parameters
     ----------
     longest : float
         Seconds of the longest sleep.
-    eager : float
-        Seconds in which nothing but yielding is done.
     """
 
-    def __init__(self, longest: float, eager: float = _EAGER) -> None:
-        self.longest, self.eager = longest, eager
-        self._began = 0.0
+    def __init__(self, longest: float) -> None:
+        self.longest = longest
         self._sleep = _FIRST_SLEEP
 
     def reset(self) -> None:
         """Begin anew: something has come."""
-        self._began = 0.0
         self._sleep = _FIRST_SLEEP
 
     def wait(self) -> None:
         """Let others run."""
-        now = time.monotonic()
-        if not self._began:
-            self._began = now
-        if now - self._began < self.eager:
-            os.sched_yield()
-            if time.monotonic() - now < _ALONE:
-                return
         time.sleep(min(self.longest, self._sleep))
         self._sleep *= _SLOWER
 
@@ -131,8 +118,8 @@ class World:
                 f"the launcher started {promised} processes, but each is an MPI job of its own: mpiexec and the MPI "
                 f"that mpi4py uses ({self.library}) are of different makers; start with the mpiexec of that one"
             )
-        self._byte, self._any = MPI.BYTE, MPI.ANY_SOURCE
-        self._status = MPI.Status()
+        self._byte = MPI.BYTE
+        self._mailbox = Mailbox(self._comm.Improbe, MPI.ANY_SOURCE, MPI.BYTE, MPI.Status())
         self._pending: list[tuple[Any, bytes]] = []
         self._guard = threading.RLock()
         self._kept: set[Transfer] = set()  # though nobody waits for them any more
@@ -187,19 +174,13 @@ class World:
             self._pending = [(request, content) for request, content in self._pending if not request.Test()]
             return not self._pending
 
-    def receive(self, tag: int) -> tuple[int, bytearray] | None:
-        """Return who sent a message, and its bytes, if one is there."""
+    def receive(self, tag: int, eager: float = 0.0) -> tuple[int, bytearray] | None:
+        """Return who sent a message, and its bytes, if one is there or comes within some seconds of yielding."""
         with self._guard:
             if self._pending:
                 self.flush()
-            status = self._status
-            found = self._comm.Improbe(self._any, tag, status)
-            if found is None:
-                return None
-            content = bytearray(status.Get_count(self._byte))
-            source: int = status.Get_source()
-            found.Recv([content, self._byte])
-        return source, content
+                eager = 0.0
+            return self._mailbox.take(tag, eager)
 
     def post(self, rank: int, tag: int, memory: Any) -> Transfer:
         """Begin to send contiguous memory as it is; nobody may change it before that is done."""

@@ -1,5 +1,6 @@
 """The only compiled code: atomic words, the steps of a region lock, undoing, and twins."""
 
+from pydsm.native.mailbox import Mailbox
 from pydsm.native.region import (
     Region,
     RegionGroup,
@@ -52,6 +53,7 @@ __all__ = [
     "Bell",
     "ByteLock",
     "Lines",
+    "Mailbox",
     "Meeting",
     "Region",
     "RegionGroup",

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pydsm.core.layout import Description, Team
 from pydsm.mpi.home import Home
 from pydsm.mpi.homes import Homes
 from pydsm.mpi.lockqueue import LockQueue, Wanted
-from pydsm.mpi.messages import Answer, Request
+from pydsm.mpi.messages import Answer, Request, read, release
 from pydsm.mpi.node import Node
 from pydsm.mpi.nodes import Crew, Nodes
-from pydsm.mpi.replica import Part, Replica
+from pydsm.mpi.replica import Replica
 from pydsm.sync import datasegment, locksegment
 from pydsm.sync.namespace import Namespace
 
@@ -34,6 +34,9 @@ class FakeWorld:
 
     def send(self, rank: int, tag: int, message: Any, *, wait: bool = True) -> None:
         self.sent.append(message)
+
+    def send_packed(self, rank: int, tag: int, kind: str, content: bytes) -> None:
+        self.sent.append(read(rank, bytearray(content)))
 
 
 class Side:
@@ -58,10 +61,12 @@ class Side:
         """Return the messages that tell what was written here."""
         messages: list[Request] = []
 
-        def post(home: int, number: int, parts: list[Part]) -> None:
-            messages.append(Request("push", 1, self.node.index, number, {}, NOBODY, 0, (parts,)))
+        def post(home: int, number: int, content: bytes) -> None:
+            message = read(9, bytearray(release(1, self.node.index, 9, number, content)))
+            assert isinstance(message, Request)
+            messages.append(message)
 
-        self.node.publish(self.node.everything(), post)
+        self.node.publish(self.node.everywhere(), post)
         return messages
 
     def wish(self, home: int, needs: dict[int, int] | None = None) -> Request:
@@ -101,7 +106,7 @@ def test_an_answer_from_before_a_siblings_message_does_not_undo_it(sides: tuple[
     (push,) = away.publish()
     old = away.merge(0, late)
     assert away.A[1] == 7
-    assert [stripes.tolist() for _, stripes in old] == [[1]]
+    assert old == [(77, [1])]
     assert home.ask(push) is None
     assert home.A[1] == 7
     assert away.merge(0, home.ask(away.wish(0))) == []
@@ -180,40 +185,27 @@ def test_a_node_is_not_sent_back_what_it_wrote(sides: tuple[Side, Side]) -> None
 def test_what_two_siblings_find_is_told_once(sides: tuple[Side, Side]) -> None:
     home, away = sides
     away.A[1] = 3
-    found = away.replica.changes()
+    twins, lines = away.replica.twins, away.node.lines
+    found = twins.changed(0, ROWS)
+    assert found == [(1, 2)]
     assert len(away.publish()) == 1
-    assert list(away.replica.still_changed(found)) == []  # the other one looked before, and comes later
-    assert home.A[1] == 0
+    assert lines.tell(0, [(twins, *found[0])]) == (0, b"")  # the other one looked before, and comes later
+    assert (home.A[1], lines.sent(0)) == (0, 1)
 
 
-def test_who_finds_its_write_told_by_a_sibling_waits_until_that_is_done(
-    sides: tuple[Side, Side], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_who_gives_a_row_back_has_a_message_though_nothing_was_written(sides: tuple[Side, Side]) -> None:
     _, away = sides
-    away.A[1] = 3
-    inside, go_on, log = threading.Event(), threading.Event(), []
-    plainly = Replica.mark_told
+    assert away.node.lines.tell(0, [(away.replica.twins, 2, 3)], True) == (1, b"")
+    assert away.node.lines.tell(0, [], True) == (2, b"")
 
-    def slowly(replica: Replica, diff: Any, number: int) -> None:
-        plainly(replica, diff, number)
-        inside.set()
-        assert go_on.wait(30)
-        log.append("told")
 
-    def look() -> None:
-        assert away.publish() == []  # nothing is left to tell
-        log.append("gone on")
-
-    monkeypatch.setattr(Replica, "mark_told", slowly)
-    telling, looking = threading.Thread(target=away.publish), threading.Thread(target=look)
-    telling.start()
-    assert inside.wait(30)
-    looking.start()
-    looking.join(0.2)  # only who does not wait is through by now
-    go_on.set()
-    telling.join(30)
-    looking.join(30)
-    assert log == ["told", "gone on"]
+def test_what_was_written_beside_a_stripe_stays_untold(sides: tuple[Side, Side]) -> None:
+    home, away = sides
+    away.A[:4] = [1, 2, 3, 4]
+    number, content = away.node.lines.tell(0, [(away.replica.twins, np.array([0, 2]))])
+    home.home.take(read(9, bytearray(release(1, 1, 9, number, content))))  # type: ignore[arg-type]
+    assert home.A[:4].tolist() == [1, 0, 3, 0]
+    assert away.replica.twins.changed(0, ROWS) == [(1, 2), (3, 4)]
 
 
 def _wanted(rank: int, stripes: list[int], *, shared: bool = False) -> Wanted:
