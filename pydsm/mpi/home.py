@@ -191,9 +191,7 @@ class Home:
                 self._elements.pop((watched.asker, watched.ticket), None)
                 self.answer(watched, (False, None, []))
                 return
-        wanted = next(
-            (w for w in self.queue._waiting if (w.request.asker, w.request.ticket) == (request.asker, ticket)), None
-        )
+        wanted = self.queue.find(request.asker, ticket)
         if wanted is not None:
             self._give_up(wanted)
 

@@ -6,6 +6,8 @@ from numpy.typing import NDArray
 _Buffer = bytes | bytearray | memoryview
 _Part = tuple["Twins", int, int] | tuple["Twins", Any]
 
+HELD: int
+
 def lines_for(homes: int) -> int: ...
 
 class Lines:
@@ -30,6 +32,7 @@ class Twins:
         unit: int,
         stripe: int,
     ) -> None: ...
+    def held(self, first: int | NDArray[Any], stop: int | None = None) -> int: ...
     def version(self, stripe: int) -> int: ...
     def changed(self, first: int, stop: int) -> list[tuple[int, int]]: ...
     def update(

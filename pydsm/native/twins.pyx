@@ -64,7 +64,10 @@ cdef dict OPS = {
 cdef enum:
     LINE = 8                   # words that a node keeps of each home: latch, sent, heard
     PART = 16                  # before each part of a message: the array's id and the length
-    HELD = 1 << 18             # bytes that are compared while others wait for the latch
+    MOST = 1 << 18
+
+HELD = MOST
+"""Bytes that are compared while others wait for the latch."""
 
 
 def lines_for(Py_ssize_t homes):
@@ -222,10 +225,14 @@ cdef class Twins:
         return found
 
     cdef int64_t at_once(self) noexcept:
-        return max(<int64_t> 1, HELD // self.of.stripe)
+        return max(<int64_t> 1, MOST // self.of.stripe)
 
     cdef inline int64_t byte(self, int64_t stripe) noexcept:
         return min(self.of.size, stripe * self.of.stripe)
+
+    def held(self, first, stop=None):
+        """Return how many bytes are compared when some stripes are told."""
+        return (len(first) if stop is None else stop - first) * self.of.stripe
 
     def version(self, Py_ssize_t stripe):
         """Return which version of a stripe is here."""
