@@ -5,19 +5,24 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from pydsm.mpi.messages import Answer, Request, release, wish
+from pydsm.mpi.messages import Answer, Request, release, update, wish
 from pydsm.mpi.node import Node
-from pydsm.mpi.replica import Block, Some
+from pydsm.mpi.replica import Block, Replica, Some
+from pydsm.mpi.stopping import whole
 from pydsm.mpi.world import EAGER, SERVER, Patience, World
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["Client", "Given"]
 
 Given = list[tuple[int, list[int]]]
 """Stripes that are given back, by array."""
+_AHEAD: Final = 256  # messages that a home may be behind
 _LONGEST: Final = 0.0005  # seconds of sleep between two looks for an answer
 
 
@@ -56,6 +61,17 @@ class Client:
         """Send a home a numbered message: what was written, and what is given back."""
         message = release(self.team, self.node.index, self.world.rank, number, content, given)
         self.world.send_packed(self.node.crew.servers[home], SERVER, "push" if given is None else "release", message)
+
+    def update(self, home: int, replica: Replica, positions: NDArray[np.intp], values: NDArray[Any], op: str) -> None:
+        """Send values to be combined into elements of a home; here they are combined at once."""
+        node, array_id = self.node, replica.array_id
+        stripes = replica.stripes_of(positions)
+        with whole():
+            number, content = replica.twins.update(node.lines, home, stripes, positions, values, op, True)
+            message = update(self.team, node.index, number, array_id, content, positions, values, op)
+            self.world.send_packed(node.crew.servers[home], SERVER, "update", message)
+        if number - node.lines.heard(home) > _AHEAD:
+            self.flush([home])  # a home that is slower than its nodes is not to be buried
 
     def publish(self, wanted: dict[int, list[Some]]) -> None:
         """Make known what was written here; see `Node.publish`."""

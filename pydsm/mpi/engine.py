@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Engine"]
 
+_AT_ONCE: Final = 1 << 14  # updates in one message
 _LOCK: Final = Struct("<QQQ").pack(0, 1, 0)
 """The wish for a named lock: its one stripe, of which there are no versions."""
 
@@ -251,7 +252,8 @@ class Engine(Observer):
             replica = self.node.replicas[hold.array_id]
             for home, stripes in replica.by_home(np.asarray(hold.stripes)).items():
                 wanted.setdefault(home, []).append((replica.twins, *_ends(stripes)))
-        for home, parts in wanted.items():
+        for home, some in wanted.items():
+            parts = self.node.existing(some)
             if home == self.node.index:
                 self.node.lines.note(home, parts)
                 continue
@@ -302,6 +304,31 @@ class Engine(Observer):
             self.client.take(home, answer, blocks)
         self.acquire_all(but=home)
         return result
+
+    def accumulate(
+        self,
+        replica: Replica,
+        positions: NDArray[np.intp],
+        values: NDArray[Any],
+        here: Callable[[NDArray[np.intp], NDArray[Any]], None],
+        op: str,
+    ) -> None:
+        """Combine values into elements, one for each or one for all; `here` does it for those whose home is here."""
+        stripes = positions * replica.itemsize // replica.stripe_bytes
+        homes = np.searchsorted(replica.homes.bounds, stripes, side="right") - 1
+        several = len(values) > 1
+        for home in np.unique(homes).tolist():
+            chosen = homes == home
+            where, what = (
+                (positions, values) if chosen.all() else (positions[chosen], values[chosen] if several else values)
+            )
+            if home == self.node.index:
+                here(where, what)
+                self.node.lines.note(home, [(replica.twins, np.unique(stripes[chosen]))])
+                continue
+            for start in range(0, len(where), _AT_ONCE):
+                part = slice(start, start + _AT_ONCE)
+                self.client.update(home, replica, where[part], what[part] if several else what, op)
 
     def watch(self, home: int, where: tuple[Any, ...], op: str, value: Any, deadline: float | None) -> tuple[bool, Any]:
         """Wait at its home until an element is as wanted; say whether it is, and what."""

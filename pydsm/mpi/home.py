@@ -11,8 +11,9 @@ import pickle
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from pydsm import native
-from pydsm.accumulate import accumulate
 from pydsm.errors import BrokenBarrierError, WaitTimeoutError
 from pydsm.mpi.lockqueue import LockQueue, Wanted
 from pydsm.mpi.messages import Answer, Request, grant
@@ -44,6 +45,7 @@ class Home:
         self.on_leftovers: Callable[[list[str]], None] = lambda sentences: None
         self._early: list[Request] = []
         self._watched: list[Request] = []
+        self._roots: dict[int, Any] = {}
         self._elements: dict[tuple[tuple[int, int], int], Any] = {}
         self._meetings: dict[int, dict[int, Request]] = {}
         self._gathered: dict[int, dict[int, Request]] = {}
@@ -52,6 +54,7 @@ class Home:
         self._do = {
             "push": self._push,
             "release": self._release,
+            "update": self._update,
             "acquire": self._acquire,
             "cancel": self._cancel,
             "pull": self._pull,
@@ -141,6 +144,18 @@ class Home:
         for array_id, stripes in given:
             self.queue.give(rank, array_id, stripes)
 
+    def _update(self, request: Request) -> None:
+        array_id, op, content, positions, values = request.body
+        self.node.receive(content)
+        replica = self.node.replicas.get(array_id)
+        if replica is None:
+            return
+        stripes, given = replica.stripes_of(positions), np.frombuffer(values, replica.dtype)
+        replica.twins.update(self.node.lines, self.node.index, stripes, positions, given, op, False)
+        locks = self.locks[array_id]
+        if any(locks.waiters(stripe) for stripe in stripes.tolist()):
+            locks.policy.wake_watchers(locks, None)
+
     def _acquire(self, request: Request) -> None:
         array_id, wish, shared, once = request.body
         wanted = Wanted(request, array_id, Twins.stripes_in(wish), shared)
@@ -195,11 +210,7 @@ class Home:
     def _atomic(self, request: Request) -> None:
         op, where, values, known = request.body
         array = self._find(where)
-        if op == "accumulate":
-            accumulate(array, *values)
-            result = None
-        else:
-            result = getattr(native, op)(array, (), *values)
+        result = getattr(native, op)(array, (), *values)
         self._note_changes(where)
         self.answer(request, (result, self.node.collect(known)))
 
@@ -209,12 +220,20 @@ class Home:
         self.node.lines.note(self.node.index, [(replica.twins, where[-1])])
 
     def _find(self, where: tuple[Any, ...]) -> Any:
-        """Return the array, or its one element, that a request is about."""
+        """Return the element that a request is about."""
         from pydsm.mpi.array import element_at, whole_array
 
         name, offset, dtype, _ = where
-        root = whole_array(self.node.namespace, name)
-        return root.reshape(-1) if offset is None else element_at(root, offset, dtype)
+        array_id = self.node.by_name[name].array_id
+        root = self._roots.get(array_id)
+        if root is None:
+            root = self._roots[array_id] = whole_array(self.node.namespace, name)
+        return element_at(root, offset, dtype)
+
+    def forget(self, array_id: int) -> None:
+        """Know an array no more."""
+        self._roots.pop(array_id, None)
+        self.locks.pop(array_id, None)
 
     def _wait(self, request: Request) -> None:
         where = request.body[0]

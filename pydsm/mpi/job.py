@@ -298,12 +298,10 @@ class _Run:
             self._tell_all("halt")
 
     def _lose(self, rank: int, pid: int) -> None:
-        """See that the process of a rank has died: MPI cannot go on without it, so nobody can."""
-        ranks = [each for workers in self._crew.workers for each in workers]
+        """See that the process of a rank has died, as a reaper has said: MPI cannot go on without it, so nobody can."""
+        ranks = [each for workers in self._job.nodes.ranks for each in workers[1:]]
         who = f"worker {ranks.index(rank)}" if rank in ranks else "a server"
-        self._job.dead = f"{who} (rank {rank} of MPI, pid {pid}) died before it returned"
-        sys.stderr.write(f"pydsm: {self._job.dead}: the job ends\n")
-        sys.stderr.flush()
+        self._job.dead = self._job.dead or f"{who} (rank {rank} of MPI, pid {pid}) died before it returned"
 
     # -- the end ---------------------------------------------------------------------------------------
 

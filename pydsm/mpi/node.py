@@ -137,6 +137,7 @@ class Node:
             Sends one message.
         """
         for home, parts in wanted.items():
+            parts = self.existing(parts)
             if home == self.index:
                 self.lines.note(home, parts)
                 continue
@@ -145,6 +146,18 @@ class Node:
                     number, content = self.lines.tell(home, piece)
                     if number:
                         post(home, number, content)
+
+    def existing(self, parts: list[Some]) -> list[Some]:
+        """Return those stripes of parts that were ever touched: others have not changed, and to look costs memory."""
+        found: list[Some] = []
+        for part in parts:
+            replica = self.replicas.get(part[0].array_id)
+            committed = None if replica is None else replica.committed
+            if committed is None or len(part) != 3:
+                found.append(part)
+            else:
+                found += [(part[0], first, stop) for first, stop in committed.within([part[1:]])]
+        return found
 
     # -- in -------------------------------------------------------------------------------
 

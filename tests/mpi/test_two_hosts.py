@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.mpi.hosts import ADDRESSES, OVER_TCP, Hosts, NotPermittedError, ip, two_hosts
-from tests.mpi.jobs import left_in_shared_memory, needs_mpi, started
+from tests.mpi.jobs import LONG, left_in_shared_memory, needs_mpi, started
 from tests.mpi.launchers import ROOT
 from tests.mpi.slowcable import far_hosts
 
@@ -56,13 +56,25 @@ def test_programs_on_two_hosts_have_exact_results(hosts: Hosts, tmp_path: Path) 
     assert " passed" in said
 
 
-@pytest.mark.parametrize("how", ["exit", "kill"])
-def test_a_rank_that_dies_on_the_other_host_ends_the_job_and_is_named(hosts: Hosts, how: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("how", "rank", "host"),
+    [
+        ("exit", 5, 1),
+        pytest.param("kill", 5, 1, marks=LONG),
+        ("later", 5, 1),
+        pytest.param("server", 3, 1, marks=LONG),
+        pytest.param("parent", 0, 0, marks=LONG),
+    ],
+)
+def test_a_rank_that_dies_ends_the_job_on_both_hosts_and_is_named(
+    hosts: Hosts, how: str, rank: int, host: int, tmp_path: Path
+) -> None:
     namespace = f"h{secrets.token_hex(4)}"
     code, said = run(hosts.ranks(3, 3), tmp_path / "log", *PYDSM, HERE / "failing.py", how, namespace)
     assert code != 0
-    assert re.search(rf"\(rank [345] of MPI, pid \d+ on {hosts.names[1]}\)[^\n]* died", said), said
-    assert left_in_shared_memory(namespace) == []
+    named = re.findall(r"pydsm: .*\(rank (\d) of MPI, pid \d+ on (\S+)\) died: the job ends", said)
+    assert named == [(str(rank), hosts.names[host])], said
+    assert left_in_shared_memory(namespace, said) == []
 
 
 def test_results_are_exact_though_packets_are_late_and_lost(far: Hosts, tmp_path: Path) -> None:
