@@ -43,10 +43,10 @@ def rows(settings: Settings) -> Iterator[Row]:
             yield Note(here.note)
         for first, second in _HOSTS:
             with ExitStack() as stack:
-                settings.say(f"{first + second} workers: starting ...")
+                settings.say(f"starting jobs of {_workers(first + second)} ...")
                 pair = stack.enter_context(Pair(here, first, second))
                 for name in _PARTS:
-                    what = f"{name}, {first + second} workers"
+                    what = f"{name}, {_workers(first + second)}"
                     measure = partial(_measure, name, pair, first + second, samples, settings)
                     yield from attempt(what, settings, measure)
     for name, ways in _PARTS.items():
@@ -64,8 +64,12 @@ def _measure(name: str, pair: Pair, workers: int, samples: Samples, settings: Se
         samples.setdefault(way, {})[workers] = seconds
     *ours, peer = _PARTS[name]
     for way in ours:
-        what = f"{name}, {workers} worker{'s' * (workers > 1)} ({way.removeprefix('pydsm, ')})"
+        what = f"{name}, {_workers(workers)} ({way.removeprefix('pydsm, ')})"
         yield Comparison(what, peer, "time", taken[way], taken[peer])
+
+
+def _workers(count: int) -> str:
+    return f"{count} worker{'s' * (count > 1)}"
 
 
 def _plates(pair: Pair, quick: bool) -> dict[str, Run]:
