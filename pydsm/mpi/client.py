@@ -83,6 +83,7 @@ class Client:
             number, content = replica.twins.update(node.lines, home, stripes, positions, values, op, True)
             message = update(self.team, node.index, number, array_id, content, positions, values, op)
             self.world.send_packed(node.crew.servers[home], SERVER, "update", message)
+        self.world.settle()
         if number - node.lines.heard(home) > _AHEAD:
             self.flush([home])  # a home that is slower than its nodes is not to be buried
 
@@ -115,6 +116,7 @@ class Client:
         options = shared + 2 * once
         message = wish(self.team, node.index, self._asker, ticket, needs, array_id, known, options)
         self.world.send_packed(node.crew.servers[home], SERVER, "acquire", message)
+        self.world.settle()
         return ticket
 
     @property

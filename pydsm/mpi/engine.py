@@ -212,6 +212,7 @@ class Engine(Observer):
             number, content = self.node.lines.tell(home, parts, bool(given))
             if number:
                 self.client.tell(home, number, content, given)
+        self.client.world.settle()
 
     def _is_left(self, array_id: int, stripe: int) -> bool:
         """Count that this thread leaves a stripe; say whether it has it no more."""
@@ -274,6 +275,7 @@ class Engine(Observer):
                 number, content = self.node.lines.tell(home, parts, home in given)
                 if number:
                     self.client.tell(home, number, content, given.get(home, []))
+        self.client.world.settle()
 
     def _is_away(self, group: _Group) -> bool:
         return group.home != self.node.index

@@ -150,11 +150,11 @@ class World:
         """Send a message, whose first item is its kind; with `wait` it is out of this rank's hands on return."""
         content = pickle.dumps(tuple(message), pickle.HIGHEST_PROTOCOL)  # a name for its type would double a short one
         self.send_packed(rank, tag, message[0], content)
-        if wait and self._pending:
+        if wait:
             self.settle()
 
     def send_packed(self, rank: int, tag: int, kind: str, content: bytes) -> None:
-        """Send bytes as they are; a large message may be still under way on return."""
+        """Send bytes as they are; a large message may be still under way on return: see `settle`."""
         with self._guard:
             self.messages[kind] += 1
             self.bytes[kind] += len(content)
@@ -163,7 +163,12 @@ class World:
                 self._pending.append((request, content))
 
     def settle(self) -> None:
-        """Wait until all that was sent is out of this rank's hands."""
+        """Wait until all that was sent is out of this rank's hands.
+
+        Who goes on to compute, or to sleep, without it may leave a receiver in the middle of a large message.
+        """
+        if not self._pending:
+            return
         patience = Patience(0.001)
         while not self.flush():
             patience.wait()
