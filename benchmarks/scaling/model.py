@@ -11,7 +11,7 @@ Everything is counted from the worker at node `me`.  Nothing here is fitted to c
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -26,8 +26,10 @@ __all__ = [
     "atomic",
     "barrier",
     "fence",
+    "get",
     "memory",
     "named_lock",
+    "put",
     "region",
     "run",
     "share",
@@ -117,10 +119,10 @@ def fence(
     new: Mapping[int, tuple[int, int]] | None = None,
     me: int = -1,
 ) -> Cost:
-    """Fence rows of one array, as `get`, `put` and `halo` do: a ``pull``, and a ``push`` where something was written.
+    """Fence rows of one array, as `halo` does: a ``pull``, and a ``push`` where something was written.
 
-    There is a push for each run of neighbouring stripes with changes; here one of each home that has some.  All homes
-    are asked at once: one round trip.  Each request has 8 bytes for each stripe that is asked for.
+    A push has all that was written, up to a quarter of a megabyte; here there is one to each home.  All homes are
+    asked at once: one round trip.  Each request has 8 bytes for each stripe that is asked for.
 
     Parameters
     ----------
@@ -177,14 +179,28 @@ def atomic(job: Job, array: Array, home: int, me: int = -1, kind: str = "atomic"
     return cost + pull_all(job, _others(job, me, home))
 
 
+def get(row_bytes: int) -> Cost:
+    """Copy a short row from its home: a request, and the answer with it."""
+    cost = Cost(rounds=1)
+    cost.send("fetch", wire.HEAD["fetch"])
+    cost.send("answer", wire.answer() + row_bytes)
+    return cost
+
+
+def put(row_bytes: int) -> Cost:
+    """Copy a short row to its home, and hear that it is there."""
+    cost = Cost(rounds=1)
+    cost.send("store", wire.HEAD["store"] + row_bytes)
+    cost.send("answer", wire.answer())
+    return cost
+
+
 def accumulate(job: Job, array: Array, updates: Mapping[int, int], me: int = -1) -> Cost:
-    """Add to many elements: for each home with some of them what an atomic operation takes."""
+    """Add one value to elements: one message to each other home of some, and no answer; neighbours need no places."""
     cost = Cost()
     for home, count in updates.items():
-        one = atomic(job, array, home, me)
-        if "atomic" in one.messages:
-            one.bytes["atomic"] += wire.UPDATES + wire.UPDATE * (count - 1)
-        cost += one
+        if home != me % job.nodes:
+            cost.send("update", wire.update(count, array.item_bytes))
     return cost
 
 
@@ -199,17 +215,17 @@ def named_lock(job: Job, home: int, me: int = -1) -> Cost:
     return cost + pull_all(job, _others(job, me % job.nodes))
 
 
-def barrier(job: Job, pushes: int = 0, part: Part | None = None, new: int = 0, new_bytes: int = 0) -> Cost:
+def barrier(job: Job, pushes: Sequence[int] = (), part: Part | None = None, new: int = 0, new_bytes: int = 0) -> Cost:
     """Meet: each node's first worker asks every home, its own, too; each home answers when all have come.
 
     N ** 2 requests and as many answers.  Each node sends each home the versions of the home's stripes, so all
-    together send 8 S (N - 1) bytes, changed or not.  What was written goes before: a push for each run of neighbouring
-    stripes that a worker finds changed in its part of an array, and for each home.
+    together send 8 S (N - 1) bytes, changed or not.  What was written goes before: a push from each worker that finds
+    changes in its part of the arrays to each home of them.
 
     Parameters
     ----------
-    pushes : int
-        How many, each of one `part`.
+    pushes : sequence of int
+        How many changes each of them has, each a `part`.
     new, new_bytes : int
         How many arrays' blocks of one stripe all answers together bring, of so many bytes.
     """
@@ -219,8 +235,8 @@ def barrier(job: Job, pushes: int = 0, part: Part | None = None, new: int = 0, n
         cost.send("meet", wire.asked("meet", []))
     cost.send("answer", wire.answer(), job.nodes**2)
     cost.bytes["answer"] += new * (wire.answer([(1, new_bytes)]) - wire.answer())
-    if part is not None:
-        cost.send("push", wire.told([part]), pushes)
+    for changes in pushes if part is not None else ():
+        cost.send("push", wire.told([part] * changes))
     return cost
 
 

@@ -10,7 +10,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-__all__ = ["HEAD", "PACKED", "PICKLED", "VERSION", "Part", "acquire", "answer", "asked", "granted", "release", "told"]
+__all__ = [
+    "HEAD",
+    "PACKED",
+    "PICKLED",
+    "VERSION",
+    "Part",
+    "acquire",
+    "answer",
+    "asked",
+    "granted",
+    "release",
+    "told",
+    "update",
+]
 
 HEAD: Final = {
     "acquire": 28,
@@ -19,15 +32,18 @@ HEAD: Final = {
     "release": 28,
     "answer": 31,
     "atomic": 230,
+    "fetch": 66,
     "gather": 76,
     "left": 36,
     "meet": 52,
     "pull": 48,
     "share": 55,
+    "store": 62,
+    "update": 28,
     "wait": 222,
 }
 """Bytes of a message that carries nothing, by kind; ``grant`` is the answer to ``acquire``."""
-PACKED: Final = {"acquire", "push", "release"}
+PACKED: Final = {"acquire", "push", "release", "update"}
 """Kinds whose sizes are exact."""
 PICKLED: Final = 12
 """By how many bytes a message of another kind may be larger or smaller: numbers of many digits take more room."""
@@ -49,10 +65,10 @@ BLOCK: Final = 15
 """What says of which array stripes are, in an answer about all of them."""
 SEEN: Final = 5
 """What the answer to ``wait`` has besides."""
-UPDATES: Final = 35
-"""What ``atomic`` has besides for an `accumulate`..."""
-UPDATE: Final = 16
-"""... and for each element more than one."""
+UPDATE: Final = 35
+"""What ``update`` has besides its head: lengths, and "add"..."""
+PLACE: Final = 8
+"""... and where each element is, unless they are neighbours."""
 ROLL: Final = 22
 """What one worker gave, in the answer to ``gather``."""
 
@@ -88,6 +104,11 @@ def release(stripes: int, parts: Iterable[Part] = ()) -> int:
 def told(parts: Iterable[Part]) -> int:
     """Return the bytes of a ``push``."""
     return HEAD["push"] + sum(part.size for part in parts)
+
+
+def update(elements: int, item_bytes: int, *, neighbours: bool = True) -> int:
+    """Return the bytes of one value for so many elements."""
+    return HEAD["update"] + UPDATE + item_bytes + (0 if neighbours else PLACE * elements)
 
 
 def asked(kind: str, known: Iterable[int]) -> int:

@@ -21,8 +21,11 @@ from pydsm.core.place import address_of
 from pydsm.core.region import RowKey
 from pydsm.errors import WaitTimeoutError
 from pydsm.handles import attach, pickle_as_handle
+from pydsm.mpi import bulk
 from pydsm.mpi.engine import Engine
+from pydsm.mpi.pieces import select
 from pydsm.mpi.region import homed_region
+from pydsm.mpi.values import Values
 from pydsm.observed import ObservedArray, ObservedRegion
 from pydsm.sync.locktable import deadline_of
 from pydsm.sync.namespace import Namespace
@@ -118,6 +121,26 @@ class MpiArray(ObservedArray):
         flat: Any = whole.reshape(-1)
         replica = working.node.by_name[self._table.name]
         working.accumulate(replica, positions, given, lambda where, what: accumulate(flat, where, what, op), op)
+
+    def get(self, rows: RowKey = None) -> NDArray[Any]:
+        """Return a private copy of rows as they are at home, without a lock; see `GlobalArray.get`."""
+        working, chosen = engine(), select(self, rows)
+        if working is None or chosen is None:
+            return super().get(rows)
+        replica = working.node.replicas[self._table.array_id]
+        return bulk.get(working.client, replica, chosen, self.dtype)
+
+    def put(self, rows: RowKey, values: ArrayLike, mode: Any = None) -> None:
+        """Write rows, without a lock; they are complete at home when this returns; see `GlobalArray.put`."""
+        working, chosen = engine(), None
+        if working is not None and mode is None and self.flags.writeable:
+            chosen = select(self, rows)
+        given = None if chosen is None else Values.fitted(values, chosen, self.dtype, self)
+        if working is None or chosen is None or given is None:
+            super().put(rows, values, mode)
+            return
+        replica = working.node.replicas[self._table.array_id]
+        bulk.put(working.client, replica, chosen, given)
 
     def wait_until(self, index: Any, op: str, value: Any, timeout: float | None = None) -> Any:
         """Wait until one element compares with a value as asked; see `GlobalArray.wait_until`."""

@@ -13,7 +13,7 @@ from pydsm.mpi.messages import Answer, Request, release, update, wish
 from pydsm.mpi.node import Node
 from pydsm.mpi.replica import Block, Replica, Some
 from pydsm.mpi.stopping import whole
-from pydsm.mpi.world import EAGER, SERVER, Patience, World
+from pydsm.mpi.world import EAGER, SERVER, Patience, Transfer, World
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,6 +24,7 @@ Given = list[tuple[int, list[int]]]
 """Stripes that are given back, by array."""
 _AHEAD: Final = 256  # messages that a home may be behind
 _LONGEST: Final = 0.0005  # seconds of sleep between two looks for an answer
+_SPIN: Final = 0.002
 
 
 class Client:
@@ -43,7 +44,7 @@ class Client:
 
     def __init__(self, world: World, node: Node, team: int, tag: int, step: Callable[[float], bool]) -> None:
         self.world, self.node, self.team = world, node, team
-        self._asker = world.rank, tag
+        self.asker = self._asker = world.rank, tag
         self._step = step
         self._tickets = 0
         self._guard = threading.Lock()
@@ -80,7 +81,7 @@ class Client:
 
     def wish(self, home: int, array_id: int, known: bytes, *, shared: bool, once: bool) -> int:
         """Ask a home for stripes; return the request's ticket."""
-        ticket = self._ticket()
+        ticket = self.ticket()
         node = self.node
         needs = node.lines.sent(home) if home != node.index else 0
         options = shared + 2 * once
@@ -88,7 +89,8 @@ class Client:
         self.world.send_packed(node.crew.servers[home], SERVER, "acquire", message)
         return ticket
 
-    def _ticket(self) -> int:
+    def ticket(self) -> int:
+        """Return the number of my next request."""
         with self._guard:
             self._tickets += 1
             return self._tickets
@@ -98,11 +100,32 @@ class Client:
 
         Unless `needs` says so it is answered after all that this node has told the home so far.
         """
-        ticket = self._ticket()
+        ticket = self.ticket()
         if needs is None:
             needs = {self.node.index: self.node.lines.sent(home)} if home != self.node.index else {}
         self._send(home, Request(kind, self.team, self.node.index, 0, needs, self._asker, ticket, body))
         return ticket
+
+    def wait(self, transfer: Transfer | None, ticket: int) -> None:
+        """Take what comes until a transfer is done, or until there is an answer: one that says it will never be.
+
+        Memory moves only while both sides look after it, so this looks again and again for a while before it yields.
+        """
+        patience = Patience(_LONGEST)
+        until = time.monotonic() + _SPIN
+        while transfer is None or not transfer.done():
+            answer = self._answers.get(ticket)
+            if answer is not None and (transfer is None or answer.error):
+                return
+            if self._step(0.0 if transfer else EAGER):
+                until = time.monotonic() + _SPIN
+            elif time.monotonic() >= until:
+                patience.wait()
+
+    def give_up(self, ticket: int) -> None:
+        """Want an answer no more."""
+        if self._answers.pop(ticket, None) is None:
+            self._unwanted.add(ticket)
 
     def _send(self, home: int, request: Request) -> None:
         self.world.send(self.node.crew.servers[home], SERVER, request)

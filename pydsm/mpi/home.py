@@ -18,6 +18,7 @@ from pydsm.errors import BrokenBarrierError, WaitTimeoutError
 from pydsm.mpi.lockqueue import LockQueue, Wanted
 from pydsm.mpi.messages import Answer, Request, grant
 from pydsm.mpi.node import Node
+from pydsm.mpi.parcels import Parcels
 from pydsm.mpi.world import World
 from pydsm.native import StripeLocks, Twins
 
@@ -50,6 +51,7 @@ class Home:
         self._meetings: dict[int, dict[int, Request]] = {}
         self._gathered: dict[int, dict[int, Request]] = {}
         self._shares: dict[int, tuple[int, int]] = {}
+        self.parcels = Parcels(world, node, self.answer, self.refuse, self.take)
         self._left: dict[int, int] = {}  # workers that have returned, and how many barriers they had been in
         self._do = {
             "push": self._push,
@@ -58,6 +60,8 @@ class Home:
             "acquire": self._acquire,
             "cancel": self._cancel,
             "pull": self._pull,
+            "fetch": self.parcels.fetch,
+            "store": self._store,
             "atomic": self._atomic,
             "wait": self._wait,
             "meet": self._meet,
@@ -81,6 +85,8 @@ class Home:
 
     def take(self, request: Request) -> None:
         """Do what a request wants, now or when what it needs has come."""
+        if not self.parcels.is_here(request):
+            return
         if not self._is_due(request):
             self._early.append(request)
             return
@@ -112,12 +118,12 @@ class Home:
         seen = [request for request in self._watched if self._look(request)]
         if seen:
             self._watched = [request for request in self._watched if request not in seen]
-        return bool(ready or seen)
+        return self.parcels.turn() or bool(ready or seen)
 
     @property
     def is_busy(self) -> bool:
         """Whether somebody waits for what may come without a message."""
-        return bool(len(self.queue) or self._watched)
+        return bool(len(self.queue) or self._watched or len(self.parcels))
 
     def answer(self, request: Request, content: Any, *, error: bool = False) -> None:
         """Answer a request."""
@@ -185,9 +191,7 @@ class Home:
                 self._elements.pop((watched.asker, watched.ticket), None)
                 self.answer(watched, (False, None, []))
                 return
-        wanted = next(
-            (w for w in self.queue._waiting if (w.request.asker, w.request.ticket) == (request.asker, ticket)), None
-        )
+        wanted = self.queue.find(request.asker, ticket)
         if wanted is not None:
             self._give_up(wanted)
 
@@ -204,6 +208,12 @@ class Home:
 
     def _pull(self, request: Request) -> None:
         self.answer(request, self.node.collect(request.body[0]))
+
+    def _store(self, request: Request) -> None:
+        self.parcels.store(request)
+        self.applied[request.node] = request.number
+        if request.ticket:
+            self.answer(request, None)
 
     # -- elements --------------------------------------------------------------------------
 

@@ -38,6 +38,11 @@ class Wanted:
         return self.request.asker[0]
 
     @property
+    def name(self) -> tuple[tuple[int, int], int]:
+        """What its answer is known by."""
+        return self.request.asker, self.request.ticket
+
+    @property
     def key(self) -> _Key:
         """The stripe it has come to."""
         return self.array_id, self.stripes[self.got]
@@ -64,7 +69,7 @@ class LockQueue:
         self._locks_of = locks_of
         self._held: dict[_Key, _Held] = {}
         self._lines: dict[_Key, deque[Wanted]] = {}
-        self._waiting: list[Wanted] = []
+        self._waiting: dict[tuple[tuple[int, int], int], Wanted] = {}
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -75,24 +80,33 @@ class LockQueue:
             self._lines.setdefault(wanted.key, deque()).append(wanted)
         if self._go_on(wanted):
             return True
-        self._waiting.append(wanted)
+        self._waiting[wanted.name] = wanted
         return False
 
     def turn(self) -> list[Wanted]:
-        """Try all that wait, in the order of arrival; return those that have everything now."""
-        ready = [wanted for wanted in self._waiting if self._go_on(wanted)]
-        if ready:
-            self._waiting = [wanted for wanted in self._waiting if wanted not in ready]
+        """Try the first of each line, and who is behind it if it has got on; return those that have everything now."""
+        ready = []
+        for line in list(self._lines.values()):
+            while line:
+                first = line[0]
+                if self._go_on(first):
+                    ready.append(first)
+                elif line and line[0] is first:
+                    break
+        for wanted in ready:
+            del self._waiting[wanted.name]
         return ready
+
+    def find(self, asker: tuple[int, int], ticket: int) -> Wanted | None:
+        """Return a request that waits, or None if none does."""
+        return self._waiting.get((asker, ticket))
 
     def cancel(self, asker: tuple[int, int], ticket: int) -> Wanted | None:
         """Give up a request that waits; return it, or None if none does."""
-        for wanted in self._waiting:
-            if (wanted.request.asker, wanted.request.ticket) == (asker, ticket):
-                self._waiting.remove(wanted)
-                self._withdraw(wanted)
-                return wanted
-        return None
+        wanted = self._waiting.pop((asker, ticket), None)
+        if wanted is not None:
+            self._withdraw(wanted)
+        return wanted
 
     def holders(self, wanted: Wanted) -> list[int]:
         """Return the ranks of other nodes that have the stripe a request has come to."""
@@ -107,7 +121,7 @@ class LockQueue:
 
     def give_all(self, rank: int) -> list[_Key]:
         """Take everything back from a rank that has ended, and return what it held."""
-        for wanted in [wanted for wanted in self._waiting if wanted.rank == rank]:
+        for wanted in [wanted for wanted in self._waiting.values() if wanted.rank == rank]:
             self.cancel(wanted.request.asker, wanted.request.ticket)
         held = [key for key, entry in self._held.items() if entry.owner == rank or entry.sharers[rank]]
         for array_id, stripe in held:

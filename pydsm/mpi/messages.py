@@ -9,6 +9,8 @@ kind           what it brings                                         answer
 ``acquire``    stripes that are wanted, and which versions are known  newer ones, when the stripes are the asker's
 ``cancel``     which request is to be given up                        that of the request
 ``pull``       which versions are known                               newer ones
+``fetch``      which piece of an array is wanted (`pydsm.mpi.bulk`)    its elements
+``store``      diffs of one array, or how large they are              that they are there, if that is asked for
 ``atomic``     an operation on elements                               its result, and newer versions
 ``wait``       an element, and what is waited for                     the element, when it is so
 ``meet``       which versions are known                               newer ones, when all nodes have come
@@ -93,8 +95,8 @@ class Answer(NamedTuple):
 
 
 _REQUESTS: Final = frozenset(
-    ("push", "release", "acquire", "cancel", "pull", "atomic", "wait", "meet", "gather", "share", "make", "drop")
-)
+    ("push", "release", "acquire", "cancel", "pull", "fetch", "store", "atomic", "wait", "meet", "gather", "share")
+) | {"make", "drop"}
 _ACQUIRE: Final = 1
 _GRANT: Final = 2
 _RELEASE: Final = 3

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from pydsm.core import names
-from pydsm.core.diff import unit_of
+from pydsm.core.diff import unit_of, units
 from pydsm.core.layout import Description
 from pydsm.ipc import segment
 from pydsm.mpi.committed import SMALL, Committed
@@ -61,8 +61,12 @@ class Replica:
         self.dtype, self.block = dtype, description.block
         self.itemsize = max(1, dtype.itemsize)
         row = data.nbytes // max(1, description.shape[0])
+        self.width = row // unit_of(dtype)
+        """Elements of a row."""
         self.stripe_bytes = max(dtype.itemsize, description.block * row, 1)
-        unit = unit_of(dtype)
+        self.item = unit = unit_of(dtype)
+        self.data, self.twin, self.pushed = units(data, unit), units(twin, unit), words[homes.stripes :]
+        """Elements as they are compared, for `pydsm.mpi.bulk`, which reads them only."""
         self.twins = Twins(
             array_id, data, twin, words[: homes.stripes], words[homes.stripes :], unit, self.stripe_bytes
         )

@@ -32,6 +32,7 @@ cdef extern from "twins.h" nogil:
     int64_t dsm_first_unlike(const char *a, const char *b, int64_t at, int64_t stop, int64_t unit)
     int dsm_take(const dsm_twins *t, int64_t start, int64_t stop, uint64_t number, uint64_t *sent, dsm_bytes *to,
                  int64_t *last)
+    int dsm_put(const dsm_twins *t, const char *at, const char *stop, uint64_t *line, uint64_t *number)
     int dsm_receive(const dsm_twins *t, const char *at, const char *stop, uint64_t *latch)
     void dsm_merge(const dsm_twins *t, const char *news, int64_t start, int64_t stop)
     int64_t dsm_stripe_bytes(const dsm_twins *t, int64_t stripe)
@@ -63,7 +64,10 @@ cdef dict OPS = {
 cdef enum:
     LINE = 8                   # words that a node keeps of each home: latch, sent, heard
     PART = 16                  # before each part of a message: the array's id and the length
-    HELD = 1 << 18             # bytes that are compared while others wait for the latch
+    MOST = 1 << 18
+
+HELD = MOST
+"""Bytes that are compared while others wait for the latch."""
 
 
 def lines_for(Py_ssize_t homes):
@@ -221,10 +225,14 @@ cdef class Twins:
         return found
 
     cdef int64_t at_once(self) noexcept:
-        return max(<int64_t> 1, HELD // self.of.stripe)
+        return max(<int64_t> 1, MOST // self.of.stripe)
 
     cdef inline int64_t byte(self, int64_t stripe) noexcept:
         return min(self.of.size, stripe * self.of.stripe)
+
+    def held(self, first, stop=None):
+        """Return how many bytes are compared when some stripes are told."""
+        return (len(first) if stop is None else stop - first) * self.of.stripe
 
     def version(self, Py_ssize_t stripe):
         """Return which version of a stripe is here."""
@@ -350,6 +358,15 @@ cdef class Twins:
             return number, PyBytes_FromStringAndSize(to.bytes, to.used)
         finally:
             free(to.bytes)
+
+    def put(self, Lines lines not None, Py_ssize_t home, const unsigned char[::1] diff not None):
+        """Write a diff here that the home is told by a message; return the number of that."""
+        cdef uint64_t *line = lines.line(home)
+        cdef const char *at = <const char *> &diff[0] if diff.shape[0] else NULL
+        cdef uint64_t number = 0
+        if not dsm_put(&self.of, at, at + diff.shape[0], line, &number):
+            raise ValueError(f"a message of {diff.shape[0]} bytes is no diff of array {self.array_id}")
+        return number
 
     # -- in ----------------------------------------------------------------------------------
 
