@@ -9,20 +9,22 @@ from __future__ import annotations
 import contextlib
 import pickle
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from pydsm import native
 from pydsm.errors import BrokenBarrierError, WaitTimeoutError
 from pydsm.mpi.lockqueue import LockQueue, Wanted
-from pydsm.mpi.messages import Answer, Request, grant
+from pydsm.mpi.messages import ACQUIRE, HEAD, RELEASE, SHARED, TAGS, Answer, Request, given_in, grant
 from pydsm.mpi.node import Node
 from pydsm.mpi.parcels import Parcels
 from pydsm.mpi.world import World
 from pydsm.native import StripeLocks, Twins
 
 __all__ = ["Home"]
+
+_ONE: Final = 24  # bytes of a wish for one stripe
 
 
 class Home:
@@ -91,6 +93,39 @@ class Home:
             self._early.append(request)
             return
         self._act(request)
+        self._go_on()
+
+    def take_packed(self, source: int, content: bytearray) -> bool:
+        """Do what nearly every packed message wants at once: a stripe that is free, or one given back in its turn.
+
+        Says whether that was all; else the message is one for `take`.
+        """
+        kind, flags, node, _, who, number, length = HEAD.unpack_from(content)
+        rest = memoryview(content)[HEAD.size :]
+        if kind == ACQUIRE:
+            if len(rest) != _ONE or self.applied[node] < number:
+                return False
+            stripe = int.from_bytes(rest[:8], "little")
+            if not self.queue.take_at_once(length, stripe, source, flags & SHARED != 0):
+                return False
+            replica, block = self.node.replicas.get(length), b""
+            if replica is not None:
+                block = replica.twins.collect(self.node.lines, self.node.index, rest)
+            self.world.send_packed(source, flags >> TAGS, "answer", grant(who, self.applied[node], block))
+            return True
+        if kind != RELEASE or number != self.applied[node] + 1:
+            return False
+        if length:
+            self.node.receive(rest[:length])
+        for array_id, stripes in given_in(rest[length:]):
+            self.queue.give(who, array_id, stripes)
+        self.applied[node] = number
+        if self._early:
+            self._go_on()
+        return True
+
+    def _go_on(self) -> None:
+        """Do what came too early, and is due by now."""
         while self._early and (due := [early for early in self._early if self._is_due(early)]):
             self._early.remove(due[0])
             self._act(due[0])

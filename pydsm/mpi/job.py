@@ -39,6 +39,7 @@ _CAUSE_SECONDS: Final = 0.2
 _GRACE_SECONDS: Final = 5.0
 _SILENCE_SECONDS: Final = 15.0
 _TICK_SECONDS: Final = 0.1
+_SIGNAL_SECONDS: Final = 0.005
 
 
 class MpiJob:
@@ -214,11 +215,14 @@ class _Run:
 
     def _wait(self, *, patiently: bool = True) -> None:
         server = self._server
+        next_signal = 0.0
         while self._alive or len(self._told) < self._crew.nodes:
             server.rest(idle=not server.step(server.eager))
             now = time.monotonic()
-            if patiently and self._signals.reader >= 0 and select.select([self._signals.reader], [], [], 0)[0]:
-                self._signals.act()
+            if now >= next_signal:
+                next_signal = now + _SIGNAL_SECONDS
+                if patiently and self._signals.reader >= 0 and select.select([self._signals.reader], [], [], 0)[0]:
+                    self._signals.act()
             if now >= self._next_tick:
                 self._next_tick = now + _TICK_SECONDS
                 for tick in self._ticks:

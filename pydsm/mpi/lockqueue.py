@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Final
 
 from pydsm.mpi.messages import Request
 from pydsm.native import StripeLocks
@@ -52,8 +53,11 @@ class Wanted:
 class _Held:
     """Who has a stripe through this server."""
 
-    owner: int | None = None
-    sharers: Counter[int] = field(default_factory=Counter)
+    owner: int | None
+    sharers: Counter[int]
+
+
+_NOBODY: Final[Counter[int]] = Counter()
 
 
 class LockQueue:
@@ -73,6 +77,17 @@ class LockQueue:
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    def take_at_once(self, array_id: int, stripe: int, rank: int, shared: bool) -> bool:
+        """Take a stripe that nobody has through this server or waits for; say whether it was free."""
+        key = array_id, stripe
+        if key in self._held or key in self._lines:
+            return False
+        locks = self._locks_of(array_id)
+        if not locks.try_take(self, stripe, locks.me(), shared, False):
+            return False
+        self._note(key, rank, shared)
+        return True
 
     def ask(self, wanted: Wanted) -> bool:
         """Take what can be taken; say whether that is all, else it waits."""
@@ -110,7 +125,7 @@ class LockQueue:
 
     def holders(self, wanted: Wanted) -> list[int]:
         """Return the ranks of other nodes that have the stripe a request has come to."""
-        held = self._held.get(wanted.key, _Held())
+        held = self._held.get(wanted.key, _Held(None, _NOBODY))
         return sorted(held.sharers) if held.owner is None else [held.owner]
 
     def give(self, rank: int, array_id: int, stripes: Iterable[int]) -> None:
@@ -157,11 +172,11 @@ class LockQueue:
             return True
         if not locks.try_take(wanted, key[1], locks.me(), wanted.shared, False):
             return False
-        if wanted.shared:
-            self._held[key] = _Held(sharers=Counter([wanted.rank]))
-        else:
-            self._held[key] = _Held(owner=wanted.rank)
+        self._note(key, wanted.rank, wanted.shared)
         return True
+
+    def _note(self, key: _Key, rank: int, shared: bool) -> None:
+        self._held[key] = _Held(None, Counter((rank,))) if shared else _Held(rank, _NOBODY)
 
     def _give(self, locks: StripeLocks, key: _Key, rank: int) -> None:
         held = self._held.get(key)

@@ -39,7 +39,22 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Answer", "Request", "grant", "read", "release", "update", "wish"]
+__all__ = [
+    "ACQUIRE",
+    "GRANT",
+    "HEAD",
+    "RELEASE",
+    "SHARED",
+    "TAGS",
+    "Answer",
+    "Request",
+    "given_in",
+    "grant",
+    "read",
+    "release",
+    "update",
+    "wish",
+]
 
 
 class Request(NamedTuple):
@@ -97,17 +112,17 @@ class Answer(NamedTuple):
 _REQUESTS: Final = frozenset(
     ("push", "release", "acquire", "cancel", "pull", "fetch", "store", "atomic", "wait", "meet", "gather", "share")
 ) | {"make", "drop"}
-_ACQUIRE: Final = 1
-_GRANT: Final = 2
-_RELEASE: Final = 3
+ACQUIRE: Final = 1
+GRANT: Final = 2
+RELEASE: Final = 3
 _PUSH: Final = 4
-_HEAD: Final = Struct("<BBHIIQQ")  # kind, flags or tag, node, team, rank or ticket, number, length or array
+HEAD: Final = Struct("<BBHIIQQ")  # kind, flags or tag, node, team, rank or ticket, number, length or array
 _UPDATE: Final = 5
 _GIVEN: Final = Struct("<QQ")  # an array, how many of its stripes
 _VALUES: Final = Struct("<QQqQ")  # lengths of diff and positions, the first one, the length of the operation's name
-_SHARED: Final = 1
+SHARED: Final = 1
 _ONCE: Final = 2
-_TAGS: Final = 2  # the asker's tag is from this bit on
+TAGS: Final = 2  # the asker's tag is from this bit on
 _NOTHING: Final[Mapping[int, int]] = {}
 
 
@@ -115,19 +130,19 @@ def wish(
     team: int, node: int, asker: tuple[int, int], ticket: int, needs: int, array_id: int, known: bytes, options: int
 ) -> bytes:
     """Return a request for stripes; `options`: 1 shared, 2 once."""
-    return _HEAD.pack(_ACQUIRE, options | asker[1] << _TAGS, node, team, ticket, needs, array_id) + known
+    return HEAD.pack(ACQUIRE, options | asker[1] << TAGS, node, team, ticket, needs, array_id) + known
 
 
 def grant(ticket: int, applied: int, block: bytes) -> bytes:
     """Return the answer to a request for stripes that were had."""
-    return _HEAD.pack(_GRANT, 0, 0, 0, ticket, applied, 0) + block
+    return HEAD.pack(GRANT, 0, 0, 0, ticket, applied, 0) + block
 
 
 def release(
     team: int, node: int, rank: int, number: int, content: bytes, given: list[tuple[int, list[int]]] | None = None
 ) -> bytes:
     """Return a message of what was written, and of stripes that are given back."""
-    head = _HEAD.pack(_PUSH if given is None else _RELEASE, 0, node, team, rank, number, len(content))
+    head = HEAD.pack(_PUSH if given is None else RELEASE, 0, node, team, rank, number, len(content))
     if not given:
         return head + content
     tail = [_GIVEN.pack(array_id, len(stripes)) + _stripes(stripes) for array_id, stripes in given]
@@ -138,7 +153,8 @@ def _stripes(stripes: list[int]) -> bytes:
     return stripes[0].to_bytes(8, "little") if len(stripes) == 1 else Struct(f"<{len(stripes)}Q").pack(*stripes)
 
 
-def _given(content: memoryview) -> list[tuple[int, list[int]]]:
+def given_in(content: memoryview) -> list[tuple[int, list[int]]]:
+    """Return the stripes that are given back at the end of a release, by array."""
     given, at = [], 0
     while at < len(content):
         array_id, count = _GIVEN.unpack_from(content, at)
@@ -162,7 +178,7 @@ def update(
     first, count, name = int(positions[0]), len(positions), op.encode()
     is_run = int(positions[-1]) - first == count - 1 and bool((positions[1:] > positions[:-1]).all())
     where = b"" if is_run else positions.tobytes()
-    head = _HEAD.pack(_UPDATE, 0, node, team, count, number, array_id)
+    head = HEAD.pack(_UPDATE, 0, node, team, count, number, array_id)
     return b"".join((head, _VALUES.pack(len(content), len(where), first, len(name)), name, content, where, values.data))
 
 
@@ -183,15 +199,15 @@ def read(source: int, content: bytearray) -> Request | Answer | tuple[Any, ...]:
         if message[0] in _REQUESTS:
             return Request(*message)
         return Answer(*message) if message[0] == "answer" else message
-    _, flags, node, team, who, number, length = _HEAD.unpack_from(content)
-    rest = memoryview(content)[_HEAD.size :]
+    _, flags, node, team, who, number, length = HEAD.unpack_from(content)
+    rest = memoryview(content)[HEAD.size :]
     if kind == _UPDATE:
         return _update(node, team, who, number, length, rest)
-    if kind == _GRANT:
+    if kind == GRANT:
         return Answer("answer", who, number, False, (True, rest))
-    if kind == _ACQUIRE:
+    if kind == ACQUIRE:
         needs = {node: number} if number else _NOTHING
-        body: tuple[Any, ...] = (length, rest, bool(flags & _SHARED), bool(flags & _ONCE))
-        return Request("acquire", team, node, 0, needs, (source, flags >> _TAGS), who, body)
-    body = (rest[:length], who, _given(rest[length:]))
+        body: tuple[Any, ...] = (length, rest, bool(flags & SHARED), bool(flags & _ONCE))
+        return Request("acquire", team, node, 0, needs, (source, flags >> TAGS), who, body)
+    body = (rest[:length], who, given_in(rest[length:]))
     return Request("push" if kind == _PUSH else "release", team, node, number, _NOTHING, (who, 0), 0, body)

@@ -21,7 +21,7 @@ from pydsm.ipc import shm
 from pydsm.mpi.committed import SMALL, promised
 from pydsm.mpi.guard import Reaper
 from pydsm.mpi.home import Home
-from pydsm.mpi.messages import Answer, Request, read, release
+from pydsm.mpi.messages import RELEASE, Answer, Request, read, release
 from pydsm.mpi.node import Node
 from pydsm.mpi.nodes import Crew, Nodes
 from pydsm.mpi.replica import Replica
@@ -111,7 +111,7 @@ class Server:
         """
         found = self.world.receive(SERVER, 0.0 if self._busy else eager)
         busy = False
-        if found is not None:
+        if found is not None and not self._is_taken(*found):
             self._take(read(*found))
         done = found is not None
         for served in self.teams.values():
@@ -125,6 +125,13 @@ class Server:
         self._busy = busy
         self._patience.longest = _LONGEST_BUSY if busy else _LONGEST
         return done
+
+    def _is_taken(self, source: int, content: bytearray) -> bool:
+        """Say whether a message was one of those that a home does at once."""
+        if content[0] > RELEASE:
+            return False
+        served = self.teams.get(int.from_bytes(content[4:8], "little"))
+        return served is not None and served.home is not None and served.home.take_packed(source, content)
 
     def rest(self, *, idle: bool) -> None:
         """Let others run between two steps."""
