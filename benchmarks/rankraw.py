@@ -63,8 +63,11 @@ def _act(world: Any, order: Any) -> Any:
     return ACTS[name](world, count, *about)
 
 
-def _timed(world: Any, body: Callable[[int], object], count: int, alone: bool = False) -> float:
-    """Warm up, then do it so often; return the seconds from the first start to the last end."""
+def _timed(world: Any, body: Callable[[int], object], count: int, alone: bool = False, nap: float = _NAP) -> float:
+    """Warm up, then do it so often; return the seconds from the first start to the last end.
+
+    Where one rank works alone, those that are no target look every `nap` seconds.
+    """
     active = not alone or world.rank == world.size // 2
     if active:
         body(WARM)
@@ -76,7 +79,7 @@ def _timed(world: Any, body: Callable[[int], object], count: int, alone: bool = 
     request = world.Ibarrier()
     while not request.Test():
         if alone and world.rank:
-            time.sleep(_NAP)
+            time.sleep(nap)
         else:
             os.sched_yield()
     spans = [span for span in world.allgather((began, ended) if active else None) if span]
@@ -146,7 +149,8 @@ def _locked(world: Any, count: int, how: str, calls: str) -> float:
                 with mutex:
                     update(row)
 
-    took = _timed(world, body, count, alone)
+    # The mutex locks all ranks, so all are targets: naps would cost it milliseconds.
+    took = _timed(world, body, count, alone, 0.0 if mutex else _NAP)
     window.free(0 if how == "nothing" else (count + WARM) * (1 if alone else world.size))
     if mutex is not None:
         mutex.free()

@@ -345,8 +345,8 @@ cdef class Twins:
             done = self.take(runs, number, line + 1, &to)
         if done:
             dsm_update(kind, what, &u, NULL, 0)
-            for i in range(count):
-                memcpy(self.of.twin + place[i] * item, self.of.data + place[i] * item, item)
+            u.base = self.of.twin                    # not a copy: a worker's own update, not noted yet, stays unlike
+            dsm_update(kind, what, &u, NULL, 0)
         for i in range(stripes.shape[0]):
             if number > self.of.pushed[which[i]]:
                 dsm_store(self.of.pushed + which[i], number)

@@ -120,6 +120,21 @@ def test_updates_are_numpys_on_both_sides(dtype: str, op: str, seed: int) -> Non
     assert home.twins.collect(home.lines, 0, away.twins.wish(0, STRIPES)) == b"", "a node is not sent what it told"
 
 
+@pytest.mark.parametrize("dtype", ["i8", "f8"])
+def test_an_update_does_not_hide_what_a_worker_at_home_did_to_the_element_and_nobody_noted(dtype: str) -> None:
+    unit = np.dtype(dtype).itemsize
+    home, away = Side(unit, 0), Side(unit, 1)
+    one, stripes, ones = np.array([1]), np.array([0]), np.ones(1, dtype)
+    home.data.view(dtype)[1] += 10  # atomically, by a worker that is about to note it
+    _, content = away.twins.update(away.lines, 0, stripes, one, ones, "add", True)
+    home.receive(content)
+    home.twins.update(home.lines, 0, stripes, one, ones, "add", False)
+    home.note()
+    away.twins.merge(away.lines, 0, home.twins.collect(home.lines, 0, away.twins.wish(0, STRIPES)), 1)
+    assert home.data.view(dtype)[1] == 11
+    assert away.data.view(dtype)[1] == 11
+
+
 def test_what_is_no_message_is_refused() -> None:
     side = Side(8, 0)
     with pytest.raises(ValueError, match="no diff of array 7"):
