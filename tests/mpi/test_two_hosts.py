@@ -98,6 +98,14 @@ def test_programs_on_two_hosts_have_exact_results(hosts: Hosts, tmp_path: Path) 
     assert " passed" in said
 
 
+def test_rows_are_copied_exactly_between_two_hosts(hosts: Hosts, tmp_path: Path) -> None:
+    chosen = (os.environ.get("PYDSM_LONG") and "test") or "large or torn or u1-3 or fields"
+    inside = str(HERE / "inside.py"), "--timeout", "40", "-k", chosen, str(HERE / "copies.py")
+    code, said = run(hosts, tmp_path / "log", *inside)
+    assert code == 0, said
+    assert " passed" in said
+
+
 @pytest.mark.parametrize("how", ["exit", "kill"])
 def test_a_rank_that_dies_on_the_other_host_ends_the_job_and_is_named(hosts: Hosts, how: str, tmp_path: Path) -> None:
     namespace = f"h{secrets.token_hex(4)}"
