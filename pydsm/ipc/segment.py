@@ -53,6 +53,7 @@ def make(
     group: int = -1,
     *,
     huge_pages: bool = False,
+    lazy: bool = False,
 ) -> tuple[int, NDArray[Any]]:
     """Make a segment without a name; return its descriptor and the zeroed array (then `content`).
 
@@ -61,7 +62,7 @@ def make(
     NoRoomError, ValueError
     """
     size, footer = _layout(shape, dtype)
-    descriptor = shm.new_file(size + _FOOTER, mode, group, huge.fill if huge_pages else None)
+    descriptor = shm.new_file(size + _FOOTER, mode, group, huge.fill if huge_pages else None, reserve=not lazy)
     try:
         return descriptor, _fill(descriptor, content, size, footer, huge_pages=huge_pages)
     except BaseException:
@@ -78,14 +79,17 @@ def create(
     group: int = -1,
     *,
     huge_pages: bool = False,
+    lazy: bool = False,
 ) -> NDArray[Any]:
     """Create a named segment; it appears only when it is complete.
+
+    A `lazy` one takes memory as it is touched, for which there may be no room then.
 
     Raises
     ------
     FileExistsError, NoRoomError, ValueError
     """
-    descriptor, array = make(shape, dtype, content, mode, group, huge_pages=huge_pages)
+    descriptor, array = make(shape, dtype, content, mode, group, huge_pages=huge_pages, lazy=lazy)
     try:
         shm.link(descriptor, name)
     finally:

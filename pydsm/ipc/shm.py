@@ -68,13 +68,18 @@ class Permissions(TypedDict):
 
 
 def new_file(
-    size: int, mode: int = _PRIVATE, group: int = -1, prepare: Callable[[int, int], None] | None = None
+    size: int,
+    mode: int = _PRIVATE,
+    group: int = -1,
+    prepare: Callable[[int, int], None] | None = None,
+    *,
+    reserve: bool = True,
 ) -> int:
     """Return the descriptor of a file of `size` reserved bytes without a name.
 
-    The space is reserved, so that touching the memory later cannot fail; the file
-    vanishes with the descriptor unless it is linked.  What `prepare` does with the
-    descriptor and the size comes before that.
+    The space is reserved, so that touching the memory later cannot fail (unless told not to `reserve` it: then
+    there only has to be as much now); the file vanishes with the descriptor unless it is linked.  What `prepare`
+    does with the descriptor and the size comes before that.
 
     Raises
     ------
@@ -90,7 +95,9 @@ def new_file(
             os.fchmod(descriptor, mode)  # whatever the umask
             if prepare is not None:
                 prepare(descriptor, size)
-            if size:
+            if not reserve:
+                os.ftruncate(descriptor, size)
+            elif size:
                 os.posix_fallocate(descriptor, 0, size)
         except BaseException:  # a signal's handler may raise too
             os.close(descriptor)

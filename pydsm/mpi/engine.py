@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Engine"]
 
+_AT_ONCE: Final = 1 << 14  # updates in one message
 _LOCK: Final = Struct("<QQQ").pack(0, 1, 0)
 """The wish for a named lock: its one stripe, of which there are no versions."""
 
@@ -179,6 +180,12 @@ class Engine(Observer):
     def enter(self, home: int, table: LockTable, region: Region, stripes: range) -> None:
         """Have neighbouring stripes of another home for this thread."""
         thread, array_id, depths = threading.get_ident(), table.array_id, self._depths
+        if len(stripes) == 1 and region.timeout is None and self.client.is_alone:
+            key = thread, array_id, stripes.start
+            if key not in depths:
+                self._want_one(home, array_id, stripes.start, shared=region.shared)
+            depths[key] = depths.get(key, 0) + 1
+            return
         deadline = None if region.timeout is None else deadline_of(region.timeout)
         keys = [(thread, array_id, stripe) for stripe in stripes]
         new = [key[2] for key in keys if key not in depths] if depths else list(stripes)
@@ -187,15 +194,22 @@ class Engine(Observer):
         for key in keys:
             depths[key] = depths.get(key, 0) + 1
 
+    def _want_one(self, home: int, array_id: int, stripe: int, *, shared: bool) -> None:
+        """Have one stripe of an array, and its rows."""
+        twins, lines = self.node.replicas[array_id].twins, self.node.lines
+        applied, block = self.client.acquire_one(home, array_id, twins.wish(stripe, stripe + 1), shared=shared)
+        lines.hear(home, applied)
+        if len(block) and twins.merge(lines, home, block, applied):
+            self.client.pull([home])  # the answer was too old
+
     def leave(self, home: int, twins: Twins, stripes: range, *, written: bool = True) -> None:
         """Take home what was written in stripes, and give them back."""
-        array_id = twins.array_id
-        left = [stripe for stripe in stripes if self._is_left(array_id, stripe)]
-        given = [(array_id, left)] if left else []
+        array_id, given = twins.array_id, []
+        if left := [stripe for stripe in stripes if self._is_left(array_id, stripe)]:
+            given.append((array_id, left))
         with whole():
-            number, content = self.node.lines.tell(
-                home, [(twins, stripes.start, stripes.stop)] if written else [], bool(given)
-            )
+            parts: list[Some] = [(twins, stripes.start, stripes.stop)] if written else []
+            number, content = self.node.lines.tell(home, parts, bool(given))
             if number:
                 self.client.tell(home, number, content, given)
 
@@ -251,7 +265,8 @@ class Engine(Observer):
             replica = self.node.replicas[hold.array_id]
             for home, stripes in replica.by_home(np.asarray(hold.stripes)).items():
                 wanted.setdefault(home, []).append((replica.twins, *_ends(stripes)))
-        for home, parts in wanted.items():
+        for home, some in wanted.items():
+            parts = self.node.existing(some)
             if home == self.node.index:
                 self.node.lines.note(home, parts)
                 continue
@@ -302,6 +317,31 @@ class Engine(Observer):
             self.client.take(home, answer, blocks)
         self.acquire_all(but=home)
         return result
+
+    def accumulate(
+        self,
+        replica: Replica,
+        positions: NDArray[np.intp],
+        values: NDArray[Any],
+        here: Callable[[NDArray[np.intp], NDArray[Any]], None],
+        op: str,
+    ) -> None:
+        """Combine values into elements, one for each or one for all; `here` does it for those whose home is here."""
+        stripes = positions * replica.itemsize // replica.stripe_bytes
+        homes = np.searchsorted(replica.homes.bounds, stripes, side="right") - 1
+        several = len(values) > 1
+        for home in np.unique(homes).tolist():
+            chosen = homes == home
+            where, what = (
+                (positions, values) if chosen.all() else (positions[chosen], values[chosen] if several else values)
+            )
+            if home == self.node.index:
+                here(where, what)
+                self.node.lines.note(home, [(replica.twins, np.unique(stripes[chosen]))])
+                continue
+            for start in range(0, len(where), _AT_ONCE):
+                part = slice(start, start + _AT_ONCE)
+                self.client.update(home, replica, where[part], what[part] if several else what, op)
 
     def watch(self, home: int, where: tuple[Any, ...], op: str, value: Any, deadline: float | None) -> tuple[bool, Any]:
         """Wait at its home until an element is as wanted; say whether it is, and what."""

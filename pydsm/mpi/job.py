@@ -39,6 +39,7 @@ _CAUSE_SECONDS: Final = 0.2
 _GRACE_SECONDS: Final = 5.0
 _SILENCE_SECONDS: Final = 15.0
 _TICK_SECONDS: Final = 0.1
+_SIGNAL_SECONDS: Final = 0.005
 
 
 class MpiJob:
@@ -214,11 +215,14 @@ class _Run:
 
     def _wait(self, *, patiently: bool = True) -> None:
         server = self._server
+        next_signal = 0.0
         while self._alive or len(self._told) < self._crew.nodes:
             server.rest(idle=not server.step(server.eager))
             now = time.monotonic()
-            if patiently and self._signals.reader >= 0 and select.select([self._signals.reader], [], [], 0)[0]:
-                self._signals.act()
+            if now >= next_signal:
+                next_signal = now + _SIGNAL_SECONDS
+                if patiently and self._signals.reader >= 0 and select.select([self._signals.reader], [], [], 0)[0]:
+                    self._signals.act()
             if now >= self._next_tick:
                 self._next_tick = now + _TICK_SECONDS
                 for tick in self._ticks:
@@ -298,12 +302,10 @@ class _Run:
             self._tell_all("halt")
 
     def _lose(self, rank: int, pid: int) -> None:
-        """See that the process of a rank has died: MPI cannot go on without it, so nobody can."""
-        ranks = [each for workers in self._crew.workers for each in workers]
+        """See that the process of a rank has died, as a reaper has said: MPI cannot go on without it, so nobody can."""
+        ranks = [each for workers in self._job.nodes.ranks for each in workers[1:]]
         who = f"worker {ranks.index(rank)}" if rank in ranks else "a server"
-        self._job.dead = f"{who} (rank {rank} of MPI, pid {pid}) died before it returned"
-        sys.stderr.write(f"pydsm: {self._job.dead}: the job ends\n")
-        sys.stderr.flush()
+        self._job.dead = self._job.dead or f"{who} (rank {rank} of MPI, pid {pid}) died before it returned"
 
     # -- the end ---------------------------------------------------------------------------------------
 

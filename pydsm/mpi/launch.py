@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable
 
 from pydsm.crew import enter_job
-from pydsm.mpi.guard import Reaper, dismiss_watch, watch_server
+from pydsm.mpi.guard import Reaper, be_watched, dismiss_watch, watch_server
 from pydsm.mpi.job import MpiJob
 from pydsm.mpi.nodes import Nodes
 from pydsm.mpi.server import Server
@@ -37,10 +37,10 @@ def main(program: str, run: Callable[[], None]) -> int:
     world = World()
     pretended = os.environ.get("PYDSM_MPI_NODES")
     nodes = Nodes.read(pretended, world.size) if pretended else Nodes.of(world.by_memory())
-    pids = world.gather(os.getpid())
+    pids, reaper = _watch(world, nodes)
     code = 0
-    if nodes.is_server(world.rank):
-        server = Server(world, nodes, pids, _reaper(world, nodes, pids))
+    if reaper is not None:
+        server = Server(world, nodes, pids, reaper)
         if world.rank == 0:
             code = _lead(world, nodes, server, run)
         else:
@@ -57,18 +57,34 @@ def main(program: str, run: Callable[[], None]) -> int:
     return code
 
 
-def _reaper(world: World, nodes: Nodes, pids: list[int]) -> Reaper:
-    """Start who is left when all ranks of this node are dead."""
-    mine = next(ranks for ranks in nodes.ranks if ranks[0] == world.rank)
-    where = platform.node()
+def _watch(world: World, nodes: Nodes) -> tuple[list[int], Reaper | None]:
+    """Let the reaper of each node watch its ranks, and that of rank 0 all; return all pids, and a server's reaper."""
+    processes = world.gather((os.getpid(), platform.node()))
+    pids = [pid for pid, _ in processes]
+    node = next(ranks for ranks in nodes.ranks if world.rank in ranks)
+    reaper = None
+    if node[0] == world.rank:
+        mine = range(world.size) if world.rank == 0 else node
+        labels = {rank: _label(nodes, rank, *processes[rank]) for rank in mine}
+        reaper = Reaper(labels, {rank: pids[rank] for rank in node}, len(nodes.ranks))
+    where = world.gather(None if reaper is None else reaper.whereabouts)
+    chief = be_watched(world.rank, where[node[0]], where[0])
+    linked = None not in world.gather(chief)
+    if reaper is not None:
+        if linked and chief:
+            reaper.tell(f"chief {chief} {where[0].port} {where[0].token}")
+        reaper.tell("linked" if linked else "alone")
+    world.gather(None)  # all of them know
+    return pids, reaper
+
+
+def _label(nodes: Nodes, rank: int, pid: int, host: str) -> str:
+    """Return what to call a rank."""
     workers = [rank for ranks in nodes.ranks for rank in ranks[1:]]
-    labels = {
-        pids[rank]: f"worker {workers.index(rank)} (rank {rank} of MPI, pid {pids[rank]} on {where})"
-        for rank in mine[1:]
-    }
-    what = "the program" if world.rank == 0 else "the server"
-    labels[pids[world.rank]] = f"{what} (rank {world.rank} of MPI, pid {pids[world.rank]} on {where})"
-    return Reaper(labels)
+    what = "the server" if rank else "the program"
+    if rank in workers:
+        what = f"worker {workers.index(rank)}"
+    return f"{what} (rank {rank} of MPI, pid {pid} on {host})"
 
 
 def _lead(world: World, nodes: Nodes, server: Server, run: Callable[[], None]) -> int:

@@ -25,7 +25,7 @@ from pydsm.mpi.homes import Homes
 from pydsm.mpi.nodes import Crew
 from pydsm.mpi.replica import Block, Known, Replica, Some
 from pydsm.mpi.stopping import whole
-from pydsm.native import Lines, lines_for
+from pydsm.native import HELD, Lines, lines_for
 from pydsm.sync import locksegment
 from pydsm.sync.namespace import Namespace
 
@@ -137,6 +137,7 @@ class Node:
             Sends one message.
         """
         for home, parts in wanted.items():
+            parts = self.existing(parts)
             if home == self.index:
                 self.lines.note(home, parts)
                 continue
@@ -145,6 +146,18 @@ class Node:
                     number, content = self.lines.tell(home, piece)
                     if number:
                         post(home, number, content)
+
+    def existing(self, parts: list[Some]) -> list[Some]:
+        """Return those stripes of parts that were ever touched: others have not changed, and to look costs memory."""
+        found: list[Some] = []
+        for part in parts:
+            replica = self.replicas.get(part[0].array_id)
+            committed = None if replica is None else replica.committed
+            if committed is None or len(part) != 3:
+                found.append(part)
+            else:
+                found += [(part[0], first, stop) for first, stop in committed.within([part[1:]])]
+        return found
 
     # -- in -------------------------------------------------------------------------------
 
@@ -185,11 +198,17 @@ class Node:
 
 
 def _pieces(parts: list[Some]) -> Iterator[list[Some]]:
-    """Yield where something was written, in pieces that keep nobody waiting for the latch for long."""
+    """Yield where something was written: much at once, but nothing that keeps others waiting for the latch for long."""
+    piece: list[Some] = []
+    held = 0
     for part in parts:
-        if len(part) == 3:
-            twins, first, stop = part
-            for begin, end in twins.changed(first, stop):
-                yield [(twins, begin, end)]
-        else:
-            yield [part]
+        twins = part[0]
+        runs = twins.changed(part[1], part[2]) if len(part) == 3 else [part[1:]]
+        for run in runs:
+            piece.append((twins, *run))
+            held += twins.held(*run)
+            if held >= HELD:
+                yield piece
+                piece, held = [], 0
+    if piece:
+        yield piece

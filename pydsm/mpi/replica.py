@@ -26,6 +26,7 @@ from pydsm.core import names
 from pydsm.core.diff import unit_of, units
 from pydsm.core.layout import Description
 from pydsm.ipc import segment
+from pydsm.mpi.committed import SMALL, Committed
 from pydsm.mpi.homes import Homes
 from pydsm.native import Twins
 from pydsm.sync import datasegment
@@ -57,7 +58,8 @@ class Replica:
         data = datasegment.attach(namespace.name, description).reshape(-1).view(np.uint8)
         twin = segment.attach(_twin_name(namespace, self.name), _BYTE)[: data.nbytes]
         words = segment.attach(_words_name(namespace, self.name), _WORD)
-        self.itemsize, self.block = max(1, dtype.itemsize), description.block
+        self.dtype, self.block = dtype, description.block
+        self.itemsize = max(1, dtype.itemsize)
         row = data.nbytes // max(1, description.shape[0])
         self.width = row // unit_of(dtype)
         """Elements of a row."""
@@ -68,6 +70,11 @@ class Replica:
         self.twins = Twins(
             array_id, data, twin, words[: homes.stripes], words[homes.stripes :], unit, self.stripe_bytes
         )
+        self.committed: Committed | None = None
+        """Which stripes exist, of an array that takes memory only as it is touched."""
+        if data.nbytes >= SMALL and not description.huge:
+            file = names.data_name(namespace.name, self.name)
+            self.committed = Committed(file, data.nbytes, self.stripe_bytes, shared=namespace.is_shared)
 
     @staticmethod
     def make(namespace: Namespace, description: Description, nbytes: int, stripes: int) -> None:
@@ -77,8 +84,9 @@ class Replica:
         ------
         NoRoomError
         """
-        segment.create(_twin_name(namespace, description.name), (max(1, nbytes),), _BYTE, **namespace.permissions)
-        segment.create(_words_name(namespace, description.name), (2 * stripes,), _WORD, **namespace.permissions)
+        name, more, lazy = description.name, namespace.permissions, nbytes >= SMALL and not description.huge
+        segment.create(_twin_name(namespace, name), (max(1, nbytes),), _BYTE, lazy=lazy, **more)
+        segment.create(_words_name(namespace, name), (2 * stripes,), _WORD, lazy=lazy, **more)
 
     @staticmethod
     def files(namespace: Namespace, name: str) -> list[str]:

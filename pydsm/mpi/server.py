@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -19,9 +18,10 @@ from pydsm.core import names
 from pydsm.core.layout import Description, Slot, Team
 from pydsm.errors import NameExistsError, NoRoomError
 from pydsm.ipc import shm
+from pydsm.mpi.committed import SMALL, promised
 from pydsm.mpi.guard import Reaper
 from pydsm.mpi.home import Home
-from pydsm.mpi.messages import Answer, Request, read, release
+from pydsm.mpi.messages import RELEASE, Answer, Request, read, release
 from pydsm.mpi.node import Node
 from pydsm.mpi.nodes import Crew, Nodes
 from pydsm.mpi.replica import Replica
@@ -79,13 +79,12 @@ class Server:
         self._busy = False
         self.eager = self._eager_until = 0.0
         self._next_watch = self._next_beat = 0.0
-        self._watched: dict[int, int] = {}
-        self._poll = select.poll()
         self._can: dict[str, Callable[..., Any]] = {
             "room": self._room,
             "create": self._create,
             "remove": self._remove,
             "close": self._close,
+            "count": self._count,
         }
         self._do: dict[str, Callable[..., None]] = {
             "open": self._open,
@@ -99,7 +98,6 @@ class Server:
             "bye": self._bye,
             "report": lambda message: self.on_report(message),
         }
-        self._watch_workers()
 
     # -- the loop ------------------------------------------------------------------------
 
@@ -113,7 +111,7 @@ class Server:
         """
         found = self.world.receive(SERVER, 0.0 if self._busy else eager)
         busy = False
-        if found is not None:
+        if found is not None and not self._is_taken(*found):
             self._take(read(*found))
         done = found is not None
         for served in self.teams.values():
@@ -127,6 +125,13 @@ class Server:
         self._busy = busy
         self._patience.longest = _LONGEST_BUSY if busy else _LONGEST
         return done
+
+    def _is_taken(self, source: int, content: bytearray) -> bool:
+        """Say whether a message was one of those that a home does at once."""
+        if content[0] > RELEASE:
+            return False
+        served = self.teams.get(int.from_bytes(content[4:8], "little"))
+        return served is not None and served.home is not None and served.home.take_packed(source, content)
 
     def rest(self, *, idle: bool) -> None:
         """Let others run between two steps."""
@@ -220,7 +225,23 @@ class Server:
         self.ask_all(team, "room", (2 * size if description.shape else 0,), checked)
 
     def _room(self, team: int, size: int) -> None:
-        shm.check_room(size)
+        """Refuse what has no room besides all that was promised before."""
+        files = [
+            file
+            for served in self.teams.values()
+            if served.node is not None
+            for replica in served.node.replicas.values()
+            for file in (
+                names.data_name(served.namespace.name, replica.name),
+                *Replica.files(served.namespace, replica.name),
+            )
+        ]
+        already = promised(files) if size > SMALL else 0
+        try:
+            shm.check_room(size + already)
+        except NoRoomError as error:
+            text = f"with its twin it takes {size}, {already} are promised to other arrays, {error.free} are free"
+            raise NoRoomError(text, wanted=size, free=error.free) from None
 
     def _create(self, team: int, description: Description, stripes: int, number: int) -> None:
         served = self.teams[team]
@@ -229,7 +250,8 @@ class Server:
             namespace.words.store(Team.NEXT_ID, number)
             size = 0
             if description.shape:
-                size = datasegment.create(namespace.name, description, namespace.permissions).nbytes
+                lazy = _nbytes(description) >= SMALL
+                size = datasegment.create(namespace.name, description, namespace.permissions, lazy=lazy).nbytes
                 Replica.make(namespace, description, size, stripes)
             header, locks = locksegment.create(namespace, description, stripes)
         assert served.node is not None
@@ -247,7 +269,10 @@ class Server:
             found |= shm.unlink(names.data_name(namespace.name, name))
             for file in Replica.files(namespace, name):
                 shm.unlink(file)
-        if served.node is not None:
+        if served.node is not None and served.home is not None:
+            replica = served.node.by_name.get(name)
+            if replica is not None:
+                served.home.forget(replica.array_id)
             served.node.forget(name)
             served.node.made[0] += 1
         return found
@@ -297,6 +322,10 @@ class Server:
                 self.world.send(worker, WORKER, ("close", team), wait=False)
             served.namespace.close()
             self.reaper.tell(f"forget {served.namespace.name}")
+
+    def _count(self, team: int) -> tuple[dict[str, int], dict[str, int]]:
+        """Return how many messages of each kind this server has sent so far, and how many bytes."""
+        return dict(self.world.messages), dict(self.world.bytes)
 
     def _bye(self) -> None:
         for team in list(self.teams):
@@ -377,18 +406,9 @@ class Server:
 
     # -- who is alive ------------------------------------------------------------------------------
 
-    def _watch_workers(self) -> None:
-        for rank in self.workers:
-            descriptor = os.pidfd_open(self._pids[rank])
-            self._watched[descriptor] = rank
-            self._poll.register(descriptor, select.POLLIN)
-
     def _watch(self, now: float) -> None:
         """Look who has died, and tell rank 0 that this node lives."""
-        for descriptor, _ in self._poll.poll(0):
-            rank = self._watched.pop(descriptor)
-            self._poll.unregister(descriptor)
-            os.close(descriptor)
+        if (rank := self.reaper.first_dead()) is not None:
             self._report(("died", rank, self._pids[rank]))
         if self.world.rank and now >= self._next_beat and any(served.running for served in self.teams.values()):
             self._next_beat = now + _BEAT_SECONDS

@@ -20,8 +20,10 @@ __all__ = ["attach", "create"]
 _BYTE: Final = np.dtype(np.uint8)
 
 
-def create(namespace: str, description: Description, permissions: Permissions) -> NDArray[Any]:
+def create(namespace: str, description: Description, permissions: Permissions, *, lazy: bool = False) -> NDArray[Any]:
     """Make the elements, all zero (or take those that a file of the user's holds).
+
+    `lazy` ones take memory as they are touched.
 
     Raises
     ------
@@ -31,7 +33,9 @@ def create(namespace: str, description: Description, permissions: Permissions) -
     if description.file is not None:
         return _as_described(description, segment.create_file(description.file, shape, dtype))
     name = names.data_name(namespace, description.name)
-    return _as_described(description, segment.create(name, shape, dtype, huge_pages=description.huge, **permissions))
+    lazy = lazy and not description.huge
+    data = segment.create(name, shape, dtype, huge_pages=description.huge, lazy=lazy, **permissions)
+    return _as_described(description, data)
 
 
 def attach(namespace: str, description: Description, *, readonly: bool = False, shared: bool = False) -> NDArray[Any]:

@@ -2,16 +2,45 @@
 
 from __future__ import annotations
 
+import ctypes
+import faulthandler
 import os
+import re
 import signal
 import sys
+import threading
 import time
+from pathlib import Path
 
 import pydsm
 
 
+def pid_of_rank(rank: int, namespace: str) -> int:
+    """Return a rank's process: one of this program whose launcher has told it that number."""
+    told = re.compile(rb"\0(?:PMI|OMPI_COMM_WORLD)_RANK=%d\0" % rank)
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            command, environment = Path(f"/proc/{pid}/cmdline").read_bytes(), Path(f"/proc/{pid}/environ").read_bytes()
+        except OSError:
+            continue
+        if namespace.encode() in command and b"failing.py" in command and told.search(environment):
+            return int(pid)
+    raise LookupError(f"there is no rank {rank}")
+
+
+def say_what_is_used() -> None:
+    """Name what the MPI library has in shared memory."""
+    with open("/proc/self/maps") as maps:
+        for file in set(re.findall(r"/dev/shm/(?!pydsm|sem)\S+", maps.read())):
+            print(f"uses {file}", flush=True)
+
+
 def go_on(worker: pydsm.Worker, how: str) -> None:
     A = worker["A"]
+    if how == "later" and worker.rank == worker.size - 1:
+        threading.Timer(0.5, os._exit, (7,)).start()
+    if how in ("nothing", "later"):
+        return
     if worker.rank == worker.size - 1:
         with A.locked(0):
             if how == "raise":
@@ -20,8 +49,13 @@ def go_on(worker: pydsm.Worker, how: str) -> None:
                 os._exit(7)
             if how == "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
+            if how == "fault":
+                faulthandler.disable()
+                ctypes.string_at(0)
             if how == "parent":
                 os.kill(int(A[1]), signal.SIGKILL)
+            if how == "server":
+                os.kill(pid_of_rank(worker.size // 2 + 1, sys.argv[2]), signal.SIGKILL)
     if how == "stuck":
         if worker.rank == worker.size - 1:
             raise KeyError("on purpose")
@@ -44,7 +78,10 @@ if __name__ == "__main__":
             A = team.array("A", 6, int)
             A[1] = os.getpid()
             print(f"program {os.getpid()}", flush=True)
+            say_what_is_used()
             team.run(go_on, sys.argv[1])
+            if sys.argv[1] == "later":
+                time.sleep(1000)  # nobody looks after the workers now
     except KeyboardInterrupt:
         print("interrupted", flush=True)
         sys.exit(5)

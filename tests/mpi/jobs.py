@@ -6,7 +6,7 @@ import contextlib
 import functools
 import importlib.util
 import os
-import shutil
+import re
 import signal
 import subprocess
 import sys
@@ -16,29 +16,22 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["ROOT", "Job", "is_open_mpi", "launcher", "left_in_shared_memory", "needs_mpi", "start", "started"]
+from tests.mpi.launchers import ROOT, is_open_mpi, launcher
 
-ROOT = Path(__file__).parents[2]
+__all__ = [
+    "LONG",
+    "ROOT",
+    "Job",
+    "is_open_mpi",
+    "launcher",
+    "left_in_shared_memory",
+    "needs_mpi",
+    "start",
+    "started",
+]
+
+LONG = pytest.mark.skipif(not os.environ.get("PYDSM_LONG"), reason="a longer form: PYDSM_LONG=1")
 _PATIENCE = 100.0
-
-
-@functools.cache
-def launcher() -> list[str]:
-    """Return how to start ranks: the mpiexec beside this Python, or else the one on the path."""
-    beside = Path(sys.executable).parent / "mpiexec"
-    found = str(beside) if beside.exists() else shutil.which("mpiexec")
-    if found is None:
-        return []
-    said = subprocess.run([found, "--version"], capture_output=True, text=True, timeout=20)
-    if "Open MPI" in said.stdout or "Open MPI" in said.stderr or "PRTE" in said.stdout:
-        options = "--oversubscribe --mca osc ^ucx --mca mpi_yield_when_idle 1 --mca btl_base_warn_component_unused 0"
-        return [found, *(["--allow-run-as-root"] if os.geteuid() == 0 else []), *options.split()]
-    return [found]
-
-
-def is_open_mpi() -> bool:
-    """Say whether the launcher is Open MPI's."""
-    return "--oversubscribe" in launcher()
 
 
 @functools.cache
@@ -75,11 +68,11 @@ class Job:
 
 
 @contextlib.contextmanager
-def start(nodes: str, program: Path | str, *arguments: str, log: Path) -> Iterator[Job]:
+def start(nodes: str, program: Path | str, *arguments: str, log: Path, **environment: str) -> Iterator[Job]:
     """Start a program on ranks that pretend to be on those nodes, as ``"0,1|2,3"``."""
     count = nodes.count(",") + nodes.count("|") + 1
     command = [*launcher(), "-n", str(count), sys.executable, "-m", "pydsm", str(program), *arguments]
-    with started(command, log, PYDSM_MPI_NODES=nodes) as job:
+    with started(command, log, PYDSM_MPI_NODES=nodes, **environment) as job:
         yield job
 
 
@@ -103,11 +96,19 @@ def started(command: list[str], log: Path, **environment: str) -> Iterator[Job]:
             process.wait()
 
 
-def left_in_shared_memory(namespace: str, seconds: float = 15.0) -> list[str]:
-    """Return what a job's namespaces, and its MPI library, have left when the reapers had the time to work."""
+def left_in_shared_memory(namespace: str, said: str, seconds: float = 15.0) -> list[str]:
+    """Return what a job's namespaces, and its MPI library, have left when the reapers had the time to work.
+
+    Parameters
+    ----------
+    namespace : str
+    said : str
+        What the job has said: its ranks say what they use (`tests.mpi.failing`), as other jobs may run meanwhile.
+    """
+    used = {path.removeprefix("/dev/shm/") for path in re.findall(r"\buses (\S+)", said)}
     until = time.monotonic() + seconds
     while True:
-        left = [file for file in os.listdir("/dev/shm") if f"pydsm.{namespace}" in file]
+        left = [file for file in os.listdir("/dev/shm") if f"pydsm.{namespace}" in file or file in used]
         if not left or time.monotonic() >= until:
             return left
         time.sleep(0.05)

@@ -1,58 +1,73 @@
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import re
 import secrets
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.mpi.jobs import ROOT, Job, is_open_mpi, left_in_shared_memory, needs_mpi, start
+from tests.mpi.failing import pid_of_rank
+from tests.mpi.jobs import LONG, Job, left_in_shared_memory, needs_mpi, start
 
 HERE = Path(__file__).parent
-LONG = pytest.mark.skipif(not os.environ.get("PYDSM_LONG"), reason="a longer form: PYDSM_LONG=1")
 pytestmark = needs_mpi
 
 
-def run_inside(nodes: str, which: str, log: Path, seconds: float = 100.0) -> None:
-    """Run the tests of a module on rank 0."""
-    with start(nodes, HERE / "inside.py", "--timeout", "40", str(HERE / which), log=log) as job:
-        code = job.wait(seconds)
+NETWORK = {"MPIR_CVAR_NOLOCAL": "1", "UCX_TLS": "tcp,self", "OMPI_MCA_pml": "ob1", "OMPI_MCA_btl": "tcp,self"}
+"""What keeps MPI from using the memory that ranks have in common."""
+NODES = [
+    "0,1",
+    "0,1,2",
+    "0,1|2,3",
+    "0|1,2|3,4,5",
+    "0,1,2,3|4",
+    "0,1|2,3|4,5",
+    "0|1,2|3,4|5,6",
+    "0,1,2|3,4,5",
+    "0,1|2,3|4,5|6,7",
+]
+
+
+def choice(*default: tuple[str, str]) -> list[Any]:
+    """Return over which nodes and which path to run: by default those, in the long form all."""
+    every = itertools.product(NODES, ["memory", "network"])
+    return [*default, *(pytest.param(*each, marks=LONG) for each in every if each not in default)]
+
+
+def run_inside(nodes: str, path: str, which: str, log: Path) -> None:
+    """Run the tests of modules on rank 0."""
+    is_long = "PYDSM_LONG" in os.environ
+    arguments = "--timeout", "600" if is_long else "40", *(str(HERE / one) for one in which.split())
+    environment = NETWORK if path == "network" else {}
+    with start(nodes, HERE / "inside.py", *arguments, log=log, **environment) as job:
+        code = job.wait(7000 if is_long else 100)
     assert code == 0, job.output
     assert " passed" in job.output
 
 
-@pytest.mark.parametrize(
-    "nodes",
-    ["0,1|2,3|4,5", pytest.param("0,1,2,3", marks=LONG), pytest.param("0|1,2|3,4|5,6", marks=LONG)],
-)
-def test_the_contract_is_kept(nodes: str, tmp_path: Path) -> None:
-    run_inside(nodes, "over_ranks.py", tmp_path / "log")
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize(("nodes", "path"), choice(("0,1|2,3|4,5", "memory")))
+def test_the_contract_is_kept(nodes: str, path: str, tmp_path: Path) -> None:
+    run_inside(nodes, path, "over_ranks.py", tmp_path / "log")
 
 
-@pytest.mark.parametrize(
-    "nodes",
-    [
-        "0,1,2|3,4,5",
-        pytest.param("0,1", marks=LONG),
-        pytest.param("0,1|2,3", marks=LONG),
-        pytest.param("0|1,2|3,4,5", marks=LONG),
-    ],
-)
-def test_programs_of_all_kinds_have_exact_results(nodes: str, tmp_path: Path) -> None:
-    run_inside(nodes, "litmus.py", tmp_path / "log")
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize(("nodes", "path"), choice(("0,1,2|3,4,5", "network")))
+def test_programs_of_all_kinds_have_exact_results(nodes: str, path: str, tmp_path: Path) -> None:
+    run_inside(nodes, path, "litmus.py large.py", tmp_path / "log")
 
 
-@pytest.mark.parametrize(
-    "nodes", ["0,1,2|3,4", pytest.param("0|1,2|3,4,5", marks=LONG), pytest.param("0,1", marks=LONG)]
-)
-def test_rows_are_copied_exactly(nodes: str, tmp_path: Path) -> None:
-    run_inside(nodes, "copies.py", tmp_path / "log")
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize(("nodes", "path"), choice(("0,1,2|3,4", "memory")))
+def test_rows_are_copied_exactly(nodes: str, path: str, tmp_path: Path) -> None:
+    run_inside(nodes, path, "copies.py", tmp_path / "log")
 
 
 def see(job: Job, wanted: str, seconds: float = 60.0) -> re.Match[str]:
@@ -65,21 +80,15 @@ def see(job: Job, wanted: str, seconds: float = 60.0) -> re.Match[str]:
     return found
 
 
-def fail(how: str, log: Path, during: Callable[[Job], None] = lambda job: None) -> tuple[int, str]:
+def fail(how: str, log: Path, during: Callable[[Job], None] = lambda job: None, namespace: str = "") -> tuple[int, str]:
     """Let a job fail; return its exit code and what it said; nothing may be left of it."""
-    namespace = f"f{secrets.token_hex(4)}"
-    before = _files_of_libraries()
+    namespace = namespace or f"f{secrets.token_hex(4)}"
     with start("0,1|2,3", HERE / "failing.py", how, namespace, log=log) as job:
         during(job)
         code = job.wait(60)
-    assert left_in_shared_memory(namespace) == []
+    assert left_in_shared_memory(namespace, job.output) == []
     assert not _ranks_of(namespace)
-    assert _files_of_libraries() <= before
     return code, job.output
-
-
-def _files_of_libraries() -> set[str]:
-    return {file for file in os.listdir("/dev/shm") if file.startswith("mpich_shm_")}
 
 
 def _ranks_of(namespace: str) -> list[str]:
@@ -107,17 +116,55 @@ def test_a_workers_error_comes_with_its_traceback_and_ends_the_job(tmp_path: Pat
     assert "worker 0 unwound" in said
 
 
-@pytest.mark.parametrize("how", ["exit", "kill"])
-def test_a_rank_that_dies_is_named_and_ends_the_job(how: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("how", "who"),
+    [
+        ("exit", "worker 1 (rank 3"),
+        ("kill", "worker 1 (rank 3"),
+        pytest.param("fault", "worker 1 (rank 3", marks=LONG),
+        ("server", "the server (rank 2"),
+        ("parent", "the program (rank 0"),
+    ],
+)
+def test_a_rank_that_dies_is_named_and_ends_the_job(how: str, who: str, tmp_path: Path) -> None:
     code, said = fail(how, tmp_path / "log")
     assert code != 0
-    # Which one: on a busy machine the launcher may have killed others before anybody could look.
-    assert re.search(r"pydsm: .*\(rank \d of MPI, pid \d+.*\) died", said), said
+    assert re.findall(r"pydsm: (.* of MPI), pid \d+ on \S+\) died: the job ends", said) == [f"{who} of MPI"], said
 
 
-def test_nobody_outlives_the_program(tmp_path: Path) -> None:
-    code, _ = fail("parent", tmp_path / "log")
+@pytest.mark.parametrize(
+    ("whom", "signals"),
+    [
+        ("mpiexec", "INT INT"),
+        ("mpiexec", "KILL"),
+        pytest.param("mpiexec", "INT", marks=LONG),
+        pytest.param("mpiexec", "TERM", marks=LONG),
+        pytest.param("mpiexec", "TERM KILL", marks=LONG),
+        pytest.param(0, "TERM", marks=LONG),
+        pytest.param(2, "TERM", marks=LONG),
+        pytest.param(1, "KILL", marks=LONG),
+        pytest.param(3, "ABRT", marks=LONG),
+        pytest.param(0, "QUIT", marks=LONG),
+        pytest.param(0, "INT INT", marks=LONG),
+    ],
+)
+def test_nothing_is_left_whoever_is_ended_and_how(whom: str | int, signals: str, tmp_path: Path) -> None:
+    namespace = f"e{secrets.token_hex(4)}"
+
+    def end(job: Job) -> None:
+        see(job, "running")
+        pid = job.process.pid if isinstance(whom, str) else pid_of_rank(whom, namespace)
+        for name in signals.split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.Signals[f"SIG{name}"])
+
+    code, _ = fail("interrupt", tmp_path / "log", end, namespace)
     assert code != 0
+
+
+def test_nothing_is_left_of_a_program_that_ends_in_order(tmp_path: Path) -> None:
+    code, said = fail("nothing", tmp_path / "log")
+    assert code == 0, said
 
 
 def test_a_worker_that_does_not_stop_is_ended(tmp_path: Path) -> None:
@@ -136,20 +183,3 @@ def test_an_interrupt_of_the_program_unwinds_all_workers(tmp_path: Path) -> None
     assert "interrupted" in said
     assert "worker 0 unwound" in said
     assert "worker 1 unwound" in said
-
-
-def test_without_mpi4py_the_extra_is_named() -> None:
-    hide = "import sys; sys.modules['mpi4py'] = None; from pydsm.mpi.world import World; World()"
-    said = subprocess.run([sys.executable, "-c", hide], cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert "pip install 'py-dsm[mpi]'" in said.stderr.splitlines()[-1]
-
-
-def test_a_launcher_of_another_mpi_is_found_out() -> None:
-    """Each process is alone, though the launcher says that it is one of three."""
-    alone = {key: value for key, value in os.environ.items() if not key.startswith(("PMI", "OMPI", "PRTE"))}
-    says = {"OMPI_COMM_WORLD_SIZE": "3"} if not is_open_mpi() else {"PMI_SIZE": "3"}
-    program = "from pydsm.mpi.world import World; World()"
-    said = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, env={**alone, **says}, capture_output=True, text=True, timeout=60
-    )
-    assert "started 3 processes, but each is an MPI job of its own" in said.stderr, said.stderr
