@@ -56,6 +56,14 @@ def test_programs_on_two_hosts_have_exact_results(hosts: Hosts, tmp_path: Path) 
     assert " passed" in said
 
 
+def test_rows_are_copied_exactly_between_two_hosts(hosts: Hosts, tmp_path: Path) -> None:
+    chosen = (os.environ.get("PYDSM_LONG") and "test") or "large or torn or u1-3 or fields"
+    inside = HERE / "inside.py", "--timeout", "40", "-k", chosen, HERE / "copies.py"
+    code, said = run(hosts.ranks(3, 3), tmp_path / "log", *PYDSM, *inside)
+    assert code == 0, said
+    assert " passed" in said
+
+
 @pytest.mark.parametrize(
     ("how", "rank", "host"),
     [
