@@ -14,6 +14,7 @@ import contextlib
 import os
 import re
 import secrets
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -147,11 +148,13 @@ def plug_in(names: tuple[str, str]) -> None:
 
 
 def _sweep() -> None:
-    """Remove the namespaces of makers that are dead."""
+    """Remove the namespaces and folders of makers that are dead."""
     for name in re.findall(r"^\S+", ip("netns", "list"), re.MULTILINE):
         maker = _NAME.fullmatch(name)
         if maker and not os.path.exists(f"/proc/{maker.group(1)}"):
             _remove(name)
+            for folder in Path(tempfile.gettempdir()).glob(f"{name[:-1]}*"):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remove(name: str) -> None:

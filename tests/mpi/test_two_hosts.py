@@ -7,6 +7,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -126,7 +127,10 @@ def test_hosts_of_a_killed_maker_are_gone_when_the_next_are_made(hosts: Hosts) -
     maker.wait()
     maker.stdout.close()
     assert names <= {*ip("netns", "list").split()}
+    folders = Path(tempfile.gettempdir())
+    assert list(folders.glob(f"{min(names)[:-1]}*"))
     with two_hosts():
+        assert not list(folders.glob(f"{min(names)[:-1]}*"))
         assert not names & {*ip("netns", "list").split()}
     assert {*hosts.names} <= {*ip("netns", "list").split()}  # those of a living one stay
 
