@@ -39,6 +39,7 @@ _CAUSE_SECONDS: Final = 0.2
 _GRACE_SECONDS: Final = 5.0
 _SILENCE_SECONDS: Final = 15.0
 _TICK_SECONDS: Final = 0.1
+_AWAY_SECONDS: Final = 1.0
 _SIGNAL_SECONDS: Final = 0.005
 
 
@@ -180,6 +181,7 @@ class _Run:
         self._abort_at: float | None = None
         self._next_tick = 0.0
         now = time.monotonic()
+        self._looked = now
         self._heard = {ranks[0]: now for ranks in self._job.nodes.ranks}
 
     def do(self, content: bytes) -> tuple[list[Any], list[str]]:
@@ -233,6 +235,9 @@ class _Run:
 
     def _look(self, now: float) -> None:
         """See who is late: to stop, or to say that it lives."""
+        away, self._looked = now - self._looked - _AWAY_SECONDS, now
+        if away > 0:  # this rank was busy itself, and has not heard yet what came meanwhile
+            self._heard = {server: heard + away for server, heard in self._heard.items()}
         if self._halt_at is not None and now >= self._halt_at:
             self._stop()
         if self._abort_at is not None and now >= self._abort_at:
