@@ -35,7 +35,7 @@ from pydsm.sync.namespace import Namespace
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Block", "Known", "Replica", "Some"]
+__all__ = ["Block", "Known", "Replica", "Some", "neighbours"]
 
 _BYTE: Final = np.dtype(np.uint8)
 _WORD: Final = np.dtype(np.uint64)
@@ -110,6 +110,12 @@ class Replica:
             return {first: stripes}
         homes = np.searchsorted(self.homes.bounds, stripes, side="right") - 1
         return {home: stripes[homes == home] for home in np.unique(homes).tolist()}
+
+
+def neighbours(stripes: NDArray[Any]) -> tuple[Any, ...]:
+    """Return ascending stripes as the first and the one behind the last, if they are neighbours."""
+    first, stop = int(stripes[0]), int(stripes[-1]) + 1
+    return (first, stop) if stop - first == len(stripes) else (stripes,)
 
 
 def _twin_name(namespace: Namespace, name: str) -> str:
