@@ -101,7 +101,7 @@ def count(nodes: str, launcher: Sequence[str] = (), names: Iterable[str] = NAMES
     beside = Path(sys.executable).parent / "mpiexec"
     started_by = list(launcher) or [str(beside)] if beside.exists() else [shutil.which("mpiexec") or ""]
     if not started_by[0]:
-        raise RuntimeError("no mpiexec beside this Python or on the path: pip install 'py-dsm[mpi]' brings one")
+        raise RuntimeError("no mpiexec beside this Python or on the path: pip install '.[mpi]' brings one")
     ranks = nodes.count(",") + nodes.count("|") + 1
     where = {**os.environ, "PYTHONPATH": str(ROOT), "PYDSM_MPI_NODES": nodes}
     with tempfile.TemporaryDirectory() as folder:

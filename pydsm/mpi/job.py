@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import pickle
 import select
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -277,6 +278,8 @@ class _Run:
         self._alive.discard(worker)
         was_stopped = report.error is not None and report.result == STOPPED
         outcome = Outcome(worker, 0, report, was_stopped)
+        if was_stopped and self._abort_at is None:  # by somebody else
+            outcome = Outcome(worker, -signal.SIGTERM, None, False)
         self._outcomes.append(outcome)
         self._tell_all("left", worker, *left)
         if report.error is not None and self._halt_at is None and self._abort_at is None:

@@ -48,18 +48,24 @@ def launch(program: Sequence[str], workers: int | None, hosts: Sequence[str], la
     found = beside if os.path.exists(beside) else shutil.which(first)
     if found is None:
         raise FileNotFoundError(
-            f"there is no {first!r} on the path: pip install 'py-dsm[mpi]' brings MPICH and its mpiexec"
+            f"there is no {first!r} beside this Python or on the path; pip install '.[mpi]' brings MPICH's mpiexec"
         )
     said = subprocess.run([found, "--version"], capture_output=True, text=True, check=False)
     is_open = "Open MPI" in said.stdout or "PRTE" in said.stdout
     named = [host for host in hosts if host]
-    return subprocess.call(command_for([found, *options], is_open, program, workers, named))
+    command = command_for([found, *options], is_open, program, workers, named)
+    ranks = subprocess.Popen(command)
+    while True:
+        try:
+            return ranks.wait()
+        except KeyboardInterrupt:  # the launcher had it, too, and says what comes of it
+            continue
 
 
 def command_for(
     launcher: Sequence[str], is_open: bool, program: Sequence[str], workers: int | None, hosts: Sequence[str]
 ) -> list[str]:
-    """Return the command that starts a program: so many workers, and a rank on each host that serves it.
+    """Return the command that starts a program: so many workers, and a rank on each host or pretended node that serves it.
 
     Examples
     --------
@@ -68,7 +74,7 @@ def command_for(
     >>> command_for(["mpiexec"], True, ["p.py"], 3, ["a", "b"])[3:5]
     ['--host', 'a:3,b:2']
     """
-    nodes = len(hosts) or 1
+    nodes = len(hosts) or os.environ.get("PYDSM_MPI_NODES", "").count("|") + 1
     wanted = nodes * available_cpus() if workers is None else workers
     if wanted < 1:
         raise ValueError(f"a program needs at least one worker, not {wanted}")
@@ -79,4 +85,4 @@ def command_for(
         options += ["--map-by", "slot:OVERSUBSCRIBE", "--bind-to", "none", "--mca", "osc", "^ucx"]
         options += ["--allow-run-as-root"] if os.geteuid() == 0 else []
     ranks = str(sum(shares))
-    return [*launcher, "-n", ranks, *options, sys.executable, "-m", "pydsm", "run", *program]
+    return [*launcher, "-n", ranks, *options, sys.executable, "-P", "-m", "pydsm", "run", *program]

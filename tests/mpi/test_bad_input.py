@@ -21,7 +21,7 @@ def test_without_mpi4py_the_extra_is_named(tmp_path: Path) -> None:
     command = [*launcher(), "-n", "1", sys.executable, "-m", "pydsm", str(HERE / "wrong.py"), "0"]
     with started(command, tmp_path / "log", PYTHONPATH=f"{tmp_path}:{ROOT}") as job:
         assert job.wait() != 0
-    assert "pip install 'py-dsm[mpi]'" in job.output
+    assert "pip install '.[mpi]'" in job.output
 
 
 def test_a_launcher_of_another_mpi_is_found_out() -> None:
