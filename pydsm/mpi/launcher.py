@@ -65,7 +65,7 @@ def launch(program: Sequence[str], workers: int | None, hosts: Sequence[str], la
 def command_for(
     launcher: Sequence[str], is_open: bool, program: Sequence[str], workers: int | None, hosts: Sequence[str]
 ) -> list[str]:
-    """Return the command that starts a program: so many workers, and a rank on each host or pretended node that serves it.
+    """Return the command that starts a program: so many workers, and one rank that serves each host or pretended node.
 
     Examples
     --------

@@ -77,4 +77,4 @@ def test_a_launcher_that_is_none_is_named(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pydsm", "run", "--mpi", "--launcher", "nomaunch", str(HERE / "wrong.py"), "0"]
     with started(command, tmp_path / "log") as job:
         assert job.wait() != 0
-    assert "there is no 'nomaunch' on the path" in job.output
+    assert "there is no 'nomaunch' beside this Python or on the path" in job.output
