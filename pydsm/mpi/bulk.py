@@ -178,7 +178,7 @@ def put(client: Client, replica: Replica, chosen: Selection, values: Values) -> 
         piece.write_diff(replica.item, values.read, content)
         gone = None
         if home == client.node.index:
-            replica.twins.receive(client.node.lines, home, content)
+            replica.twins.receive(client.node.lines, home, content, at_once=True)
         else:
             if last[home] == number:
                 asked[home] = client.ticket()

@@ -27,6 +27,8 @@ _TICKETS: Final = itertools.count(1)
 _AHEAD: Final = 256  # messages that a home may be behind
 _LONGEST: Final = 0.0005  # seconds of sleep between two looks for an answer
 _SPIN: Final = 0.002
+_BACK: Final = 0.005  # seconds for which who tells something stands back
+_NAP: Final = 0.0001
 
 
 class Client:
@@ -79,6 +81,7 @@ class Client:
         """Send values to be combined into elements of a home; here they are combined at once."""
         node, array_id = self.node, replica.array_id
         stripes = replica.stripes_of(positions)
+        self.stand_back(home)
         with whole():
             number, content = replica.twins.update(node.lines, home, stripes, positions, values, op, True)
             message = update(self.team, node.index, number, array_id, content, positions, values, op)
@@ -89,6 +92,9 @@ class Client:
 
     def publish(self, wanted: dict[int, list[Some]]) -> None:
         """Make known what was written here; see `Node.publish`."""
+        for home in wanted:
+            if home != self.node.index:
+                self.stand_back(home)
         self.node.publish(wanted, self.tell)
         self.world.settle()
 
@@ -211,13 +217,29 @@ class Client:
             self.take(home, answer, answer.content)
 
     def take(self, home: int, answer: Answer, blocks: Iterable[Block]) -> None:
-        """Merge blocks of an answer; ask again for those of which it was too old."""
-        while old := self.node.merge(home, answer.applied, blocks):
-            known = [
-                (array_id, self.node.replicas[array_id].twins.wish(np.array(stripes))) for array_id, stripes in old
-            ]
-            answer = self.answer(home, self.ask(home, "pull", known))
-            blocks = answer.content
+        """Merge blocks of an answer; ask again for those of which it was too old.
+
+        Siblings that tell the home something all the time would make each answer too old: they are asked to stand back.
+        """
+        held = 0
+        try:
+            while old := self.node.merge(home, answer.applied, blocks):
+                if not held:
+                    held = 1
+                    self.node.lines.hold_back(home, 1)
+                twins = {array_id: self.node.replicas[array_id].twins for array_id, _ in old}
+                known = [(array_id, twins[array_id].wish(np.array(stripes))) for array_id, stripes in old]
+                answer = self.answer(home, self.ask(home, "pull", known))
+                blocks = answer.content
+        finally:
+            if held:
+                self.node.lines.hold_back(home, -1)
+
+    def stand_back(self, home: int) -> None:
+        """Let a sibling get an answer that is not too old, for some milliseconds at most."""
+        until = time.monotonic() + _BACK
+        while self.node.lines.stands_back(home) and time.monotonic() < until:
+            time.sleep(_NAP)
 
     def flush(self, homes: list[int]) -> None:
         """Wait until homes have had all that this node has told them so far."""

@@ -103,7 +103,7 @@ class Home:
         kind, flags, node, _, who, number, length = HEAD.unpack_from(content)
         rest = memoryview(content)[HEAD.size :]
         if kind == ACQUIRE:
-            if len(rest) != _ONE or self.applied[node] < number:
+            if len(rest) != _ONE or self.applied[node] < number or length not in self.locks:
                 return False
             stripe = int.from_bytes(rest[:8], "little")
             if not self.queue.take_at_once(length, stripe, source, flags & SHARED != 0):
@@ -218,7 +218,8 @@ class Home:
         for early in self._early:
             if (early.asker, early.ticket) == (request.asker, ticket):
                 self._early.remove(early)
-                self.answer(early, (False, ()))
+                first = next(iter(Twins.stripes_in(early.body[1])), 0) if early.kind == "acquire" else 0
+                self.answer(early, (False, None, []) if early.kind == "wait" else (False, (first, [])))
                 return
         for watched in self._watched:
             if (watched.asker, watched.ticket) == (request.asker, ticket):
@@ -261,8 +262,9 @@ class Home:
 
     def _note_changes(self, where: tuple[Any, ...]) -> None:
         """Give stripes of which elements were changed in place a new version."""
-        replica = self.node.by_name[where[0]]
-        self.node.lines.note(self.node.index, [(replica.twins, where[-1])])
+        replica = self.node.by_name.get(where[0])
+        if replica is not None:
+            self.node.lines.note(self.node.index, [(replica.twins, where[-1])])
 
     def _find(self, where: tuple[Any, ...]) -> Any:
         """Return the element that a request is about."""
@@ -276,9 +278,8 @@ class Home:
         return element_at(root, offset, dtype)
 
     def forget(self, array_id: int) -> None:
-        """Know an array no more."""
+        """Know an array no more, but for its locks: who has it mapped goes on with them."""
         self._roots.pop(array_id, None)
-        self.locks.pop(array_id, None)
 
     def _wait(self, request: Request) -> None:
         where = request.body[0]
@@ -298,6 +299,7 @@ class Home:
             self.refuse(request, error)
             return True
         self._elements.pop(key)
+        self._note_changes(request.body[0])  # who changed it may not have done so yet
         self.answer(request, (True, found, self.node.collect(known)))
         return True
 

@@ -95,21 +95,22 @@ class Node:
         if int(self.made[0]) == self._seen_made:
             return
         self._seen_made = int(self.made[0])
-        found = {}
+        found = []
         for name in self.namespace.known():
             with contextlib.suppress(OSError, KeyError):
                 header = locksegment.attach(self.namespace, name)[0]
                 if header.description.shape:
-                    self.add(header.description, header.array_id, header.stripes)
-                    found[header.array_id] = name
-        for array_id in set(self.replicas) - set(found):
-            self.forget(self.replicas[array_id].name)
+                    found.append(header)
+        for array_id in set(self.replicas) - {header.array_id for header in found}:
+            self.forget(array_id)
+        for header in found:
+            self.add(header.description, header.array_id, header.stripes)
 
-    def forget(self, name: str) -> None:
-        """Know an array no more."""
-        replica = self.by_name.pop(name, None)
-        if replica is not None:
-            self.replicas.pop(replica.array_id, None)
+    def forget(self, array_id: int) -> None:
+        """Know an array no more; another one may have its name by now."""
+        replica = self.replicas.pop(array_id, None)
+        if replica is not None and self.by_name.get(replica.name) is replica:
+            del self.by_name[replica.name]
 
     # -- out ----------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from pydsm.mpi.engine import Engine
-from pydsm.native import Region
+from pydsm.native import Region, Twins
 from pydsm.observed import ObservedRegion
 
 __all__ = ["HomedRegion", "homed_region"]
@@ -28,17 +28,21 @@ def homed_region(engine: Engine | None, region: Region) -> HomedRegion | None:
         return None
     first, stop = ends
     home = replica.homes.node_of(first)
-    return HomedRegion(engine, region, home, first, stop) if stop <= replica.homes.bounds[home + 1] else None
+    return (
+        HomedRegion(engine, region, replica.twins, home, first, stop)
+        if stop <= replica.homes.bounds[home + 1]
+        else None
+    )
 
 
 class HomedRegion(ObservedRegion):
     """Neighbouring stripes of one home, as a worker of several nodes enters them."""
 
-    __slots__ = ("_engine", "_home", "_native", "_stripes", "_thread")
+    __slots__ = ("_engine", "_home", "_native", "_stripes", "_thread", "_twins")
 
-    def __init__(self, engine: Engine, region: Region, home: int, first: int, stop: int) -> None:
+    def __init__(self, engine: Engine, region: Region, twins: Twins, home: int, first: int, stop: int) -> None:
         super().__init__(region, ())
-        self._engine, self._native, self._home = engine, region, home
+        self._engine, self._native, self._twins, self._home = engine, region, twins, home
         self._stripes, self._thread = range(first, stop), 0
 
     def __enter__(self) -> Any:
@@ -50,7 +54,7 @@ class HomedRegion(ObservedRegion):
         try:
             view = region.__enter__()
         except BaseException:
-            engine.leave(self._home, engine.node.replicas[table.array_id].twins, self._stripes, written=False)
+            engine.leave(self._home, self._twins, self._stripes, written=False)
             raise
         self._thread = threading.get_ident()
         return view
@@ -59,7 +63,7 @@ class HomedRegion(ObservedRegion):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         engine, region, home = self._engine, self._native, self._home
-        twins = engine.node.replicas[region.locks.policy.array_id].twins
+        twins = self._twins
         try:
             if home == engine.node.index:
                 if not region.shared:

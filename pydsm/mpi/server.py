@@ -273,7 +273,7 @@ class Server:
             replica = served.node.by_name.get(name)
             if replica is not None:
                 served.home.forget(replica.array_id)
-            served.node.forget(name)
+                served.node.forget(replica.array_id)
             served.node.made[0] += 1
         return found
 

@@ -168,15 +168,30 @@ static int dsm_put(const dsm_twins *t, const char *from, const char *stop, uint6
     return 1;
 }
 
+/* Return how many bytes `dsm_take` would write down now. */
+static int64_t dsm_measure(const dsm_twins *t, int64_t start, int64_t stop) {
+    int64_t bytes = 0;
+    while ((start = dsm_first_unlike(t->data, t->twin, start, stop, t->unit)) < stop) {
+        int64_t end = dsm_first_alike(t->data, t->twin, start, stop, t->unit);
+        bytes += DSM_RECORD + end - start;
+        start = end;
+    }
+    return bytes;
+}
+
 /* --- hearing ------------------------------------------------------------------------------------ */
 
 static inline void dsm_write_new(char *to, const char *from, int64_t count) {
     if (memcmp(to, from, (size_t)count) != 0) memcpy(to, from, (size_t)count); /* untouched pages stay so */
 }
 
-/* At home: bring in a diff; 0 if it is none of this array. */
-static int dsm_receive(const dsm_twins *t, const char *at, const char *stop, uint64_t *latch) {
+/* At home: bring in a diff; 0 if it is none of this array.
+ *
+ * A stripe gets one new version for all of it.  So who may be overtaken by a collector, which is the
+ * server, has to bring everything in `at_once`; the server itself lets others in between records. */
+static int dsm_receive(const dsm_twins *t, const char *at, const char *stop, uint64_t *latch, int at_once) {
     int64_t last = -1;
+    if (at_once) dsm_latch(latch);
     while (stop - at >= DSM_RECORD) {
         uint64_t first;
         uint32_t count;
@@ -184,14 +199,18 @@ static int dsm_receive(const dsm_twins *t, const char *at, const char *stop, uin
         memcpy(&count, at + 8, 4);
         at += DSM_RECORD;
         int64_t start = (int64_t)first * t->unit, bytes = (int64_t)count * t->unit;
-        if (start < 0 || bytes > stop - at || start > t->size - bytes) return 0;
-        dsm_latch(latch);
+        if (start < 0 || bytes > stop - at || start > t->size - bytes) {
+            at = NULL;
+            break;
+        }
+        if (!at_once) dsm_latch(latch);
         dsm_write_new(t->data + start, at, bytes);
         dsm_write_new(t->twin + start, at, bytes);
         dsm_count(t, start, start + bytes, 0, &last);
-        dsm_unlatch(latch);
+        if (!at_once) dsm_unlatch(latch);
         at += bytes;
     }
+    if (at_once) dsm_unlatch(latch);
     return at == stop;
 }
 

@@ -9,7 +9,7 @@ message is written down here and read here.
 cimport numpy as cnp
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libc.stdlib cimport free
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 cdef extern from "twins.h" nogil:
@@ -33,7 +33,9 @@ cdef extern from "twins.h" nogil:
     int dsm_take(const dsm_twins *t, int64_t start, int64_t stop, uint64_t number, uint64_t *sent, dsm_bytes *to,
                  int64_t *last)
     int dsm_put(const dsm_twins *t, const char *at, const char *stop, uint64_t *line, uint64_t *number)
-    int dsm_receive(const dsm_twins *t, const char *at, const char *stop, uint64_t *latch)
+    int dsm_receive(const dsm_twins *t, const char *at, const char *stop, uint64_t *latch, int at_once)
+    int64_t dsm_measure(const dsm_twins *t, int64_t start, int64_t stop)
+    uint64_t dsm_add(uint64_t *p, uint64_t v)
     void dsm_merge(const dsm_twins *t, const char *news, int64_t start, int64_t stop)
     int64_t dsm_stripe_bytes(const dsm_twins *t, int64_t stripe)
 
@@ -62,9 +64,10 @@ cdef dict OPS = {
 }
 
 cdef enum:
-    LINE = 8                   # words that a node keeps of each home: latch, sent, heard
+    LINE = 8                   # words that a node keeps of each home: latch, sent, heard, held back
     PART = 16                  # before each part of a message: the array's id and the length
     MOST = 1 << 18
+    COPIES = 6                 # of a message: as it grows, as bytes, with its head, and MPI's
 
 HELD = MOST
 """Bytes that are compared while others wait for the latch."""
@@ -136,6 +139,7 @@ cdef class Lines:
         cdef bint done = True
         cdef list runs = [((<Twins?> part[0]), (<Twins> part[0]).runs(part)) for part in parts]
         to.bytes, to.used, to.room = NULL, 0, 0
+        self.foresee(runs)                           # a number that was drawn has to be sent
         dsm_latch(line)                              # until it is given up, nothing here can fail or run Python code
         number = line[1] + 1
         if always:
@@ -151,6 +155,29 @@ cdef class Lines:
             return number, PyBytes_FromStringAndSize(to.bytes, to.used)
         finally:
             free(to.bytes)
+
+    cdef int foresee(self, list runs) except -1:
+        """Raise MemoryError unless there is the memory that a message takes, with all copies of it."""
+        cdef int64_t first, stop, size = 0
+        cdef Twins twins
+        for twins, stripes in runs:
+            for first, stop in stripes:
+                if (stop - first) * twins.of.stripe > MOST:
+                    size += dsm_measure(&twins.of, twins.byte(first), twins.byte(stop))
+        if size:
+            room = malloc(COPIES * size)
+            if room == NULL:
+                raise MemoryError(f"there is no memory for a message of {size} bytes that were written")
+            free(room)
+        return 0
+
+    def hold_back(self, Py_ssize_t home, int by):
+        """Ask the others of this node, or no more, to stand back from telling a home: answers would always be too old."""
+        dsm_add(self.line(home) + 3, <uint64_t> by)
+
+    def stands_back(self, Py_ssize_t home):
+        """Say whether somebody has asked for that."""
+        return dsm_load(self.line(home) + 3) != 0
 
     def note(self, Py_ssize_t home, list parts not None):
         """At home: give the stripes in which something was written here a new version; parts as for `tell`."""
@@ -370,11 +397,12 @@ cdef class Twins:
 
     # -- in ----------------------------------------------------------------------------------
 
-    def receive(self, Lines lines not None, Py_ssize_t home, const unsigned char[::1] diff not None):
-        """At home: bring in what another node told."""
+    def receive(self, Lines lines not None, Py_ssize_t home, const unsigned char[::1] diff not None,
+                bint at_once=False):
+        """At home: bring in what another node told; or, `at_once`, what a worker of this node puts."""
         cdef uint64_t *line = lines.line(home)
         cdef const char *at = <const char *> &diff[0] if diff.shape[0] else NULL
-        if not dsm_receive(&self.of, at, at + diff.shape[0], line):
+        if not dsm_receive(&self.of, at, at + diff.shape[0], line, at_once):
             raise ValueError(f"a message of {diff.shape[0]} bytes is no diff of array {self.array_id}")
 
     def wish(self, first, stop=None):
@@ -446,7 +474,8 @@ cdef class Twins:
                     memcpy(room, &stripe, 8)
                     dsm_latch(line)                  # a write that is noted after this has a newer version
                     version = dsm_load(self.of.versions + stripe)
-                    memcpy(room + DSM_BLOCK_RECORD, self.of.data + stripe * self.of.stripe, count)
+                    # Not the replica: what is written there and not noted may be taken back, and no version would say so.
+                    memcpy(room + DSM_BLOCK_RECORD, self.of.twin + stripe * self.of.stripe, count)
                     dsm_unlatch(line)
                     memcpy(room + 8, &version, 8)
             return PyBytes_FromStringAndSize(to.bytes, to.used)

@@ -58,8 +58,10 @@ def go_on(worker: pydsm.Worker, how: str) -> None:
                 os.kill(pid_of_rank(worker.size // 2 + 1, sys.argv[2]), signal.SIGKILL)
     if how == "stuck":
         if worker.rank == worker.size - 1:
+            A.wait_until(2, "==", 1)
             raise KeyError("on purpose")
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        A.store_release(2, 1)
         time.sleep(1000)
     try:
         if how == "interrupt":

@@ -61,7 +61,7 @@ def test_the_contract_is_kept(nodes: str, path: str, tmp_path: Path) -> None:
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize(("nodes", "path"), choice(("0,1,2|3,4,5", "network")))
 def test_programs_of_all_kinds_have_exact_results(nodes: str, path: str, tmp_path: Path) -> None:
-    run_inside(nodes, path, "litmus.py large.py", tmp_path / "log")
+    run_inside(nodes, path, "litmus.py large.py interleavings.py", tmp_path / "log")
 
 
 @pytest.mark.timeout(7200)

@@ -135,6 +135,18 @@ def test_an_update_does_not_hide_what_a_worker_at_home_did_to_the_element_and_no
     assert away.data.view(dtype)[1] == 11
 
 
+def test_what_nobody_has_noted_is_not_shown() -> None:
+    """Else it could be taken back, and no version would say so."""
+    home, away = Side(8, 0), Side(8, 1)
+    home.units[1] = 5
+    home.note()
+    home.units[0] = 1
+    away.twins.merge(away.lines, 0, home.twins.collect(home.lines, 0, away.twins.wish(0, STRIPES)), 0)
+    home.units[0] = 0
+    home.note()
+    assert (away.units == home.units).all()
+
+
 def test_what_is_no_message_is_refused() -> None:
     side = Side(8, 0)
     with pytest.raises(ValueError, match="no diff of array 7"):
