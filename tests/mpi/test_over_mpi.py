@@ -77,7 +77,7 @@ def see(job: Job, wanted: str, seconds: float = 60.0) -> re.Match[str]:
 def fail(how: str, log: Path, during: Callable[[Job], None] = lambda job: None, namespace: str = "") -> tuple[int, str]:
     """Let a job fail; return its exit code and what it said; nothing may be left of it."""
     namespace = namespace or f"f{secrets.token_hex(4)}"
-    with start("0,1|2,3", HERE / "failing.py", how, namespace, log=log) as job:
+    with start("0,1|2,3", HERE / "failing.py", how, namespace, str(log.parent), log=log) as job:
         during(job)
         code = job.wait(60)
     assert left_in_shared_memory(namespace, job.output) == []
@@ -107,7 +107,7 @@ def test_a_workers_error_comes_with_its_traceback_and_ends_the_job(tmp_path: Pat
     assert code == 1
     assert "WorkerError: worker 1 raised KeyError: 'on purpose'" in said
     assert 'raise KeyError("on purpose")' in said
-    assert "worker 0 unwound" in said
+    assert (tmp_path / "worker 0 unwound").exists()
 
 
 @pytest.mark.parametrize(
@@ -175,5 +175,4 @@ def test_an_interrupt_of_the_program_unwinds_all_workers(tmp_path: Path) -> None
     code, said = fail("interrupt", tmp_path / "log", interrupt)
     assert code == 5
     assert "interrupted" in said
-    assert "worker 0 unwound" in said
-    assert "worker 1 unwound" in said
+    assert {file.name for file in tmp_path.glob("* unwound")} == {"worker 0 unwound", "worker 1 unwound"}
