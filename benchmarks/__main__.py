@@ -43,6 +43,8 @@ GROUPS = {
     "races": 20,
     "footprint": 60,
     "instructions": 60,
+    "ranks": 300,
+    "rankscaling": 120,
 }
 """The modules, and how many seconds each may take on two cpus before it has to leave rows out."""
 LIMIT = 20 * 60

@@ -40,6 +40,8 @@ class Remote:
         Anything that JSON can say.
     launcher : sequence of str
         A command that starts the interpreter, as mpirun.
+    how : sequence of str
+        What of `benchmarks.serve` the interpreter starts.
     environment : mapping
         Variables to set there.
     """
@@ -50,10 +52,11 @@ class Remote:
         function: str,
         *arguments: Any,
         launcher: Sequence[str] = (),
+        how: Sequence[str] = ("-m", "benchmarks.serve"),
         environment: Mapping[str, str] | None = None,
     ) -> None:
         texts = map(json.dumps, arguments)
-        self._command = [*launcher, sys.executable, "-m", "benchmarks.serve", module, function, *texts]
+        self._command = [*launcher, sys.executable, *how, module, function, *texts]
         paths = [str(_ROOT), os.environ.get("PYTHONPATH", "")]
         self._environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
@@ -85,12 +88,16 @@ class Remote:
 
     def __call__(self, count: int, *more: Any) -> float:
         """Have it repeat so often and return the seconds that it took; `more` says what, if it does several things."""
+        return float(self.ask(count, *more))
+
+    def ask(self, *order: Any) -> Any:
+        """Return what the run returns, if that is something else than seconds."""
         self.ready()
         assert self._process is not None
         assert self._process.stdin is not None
-        self._process.stdin.write(f"{json.dumps([count, *more])}\n".encode())
+        self._process.stdin.write(f"{json.dumps(order)}\n".encode())
         self._process.stdin.flush()
-        return float(self._answer()["seconds"])
+        return self._answer()["seconds"]
 
     def bound(self, *more: Any) -> Run:
         """Return the run of one of the things that it does."""
@@ -109,7 +116,10 @@ class Remote:
         line = self._process.stdout.readline()
         if not line:
             raise RuntimeError(f"it ended: {self._last_complaint()}")
-        answer: dict[str, Any] = json.loads(line)
+        try:
+            answer: dict[str, Any] = json.loads(line)
+        except ValueError:  # a launcher says what became of its ranks
+            raise RuntimeError(f"it ended: {self._last_complaint()}") from None
         if "error" in answer:
             raise RuntimeError(answer["error"])
         return answer
@@ -124,7 +134,7 @@ class Remote:
         if process is None:
             return
         try:
-            process.communicate(timeout=_LEAVE_TAKING)  # the end of its input is the end of it
+            process.communicate(b"null\n", timeout=_LEAVE_TAKING)  # the end of input does not reach all ranks 0
         except subprocess.TimeoutExpired:  # not reaped, so the number is still its own
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)

@@ -71,10 +71,14 @@ def to_terminal(sections: Sequence[Section], facts: Mapping[str, str], console: 
 
 
 def to_markdown(
-    sections: Sequence[Section], facts: Mapping[str, str], texts: Sequence[Explanation], pictures: Mapping[str, str]
+    sections: Sequence[Section],
+    facts: Mapping[str, str],
+    texts: Sequence[Explanation],
+    pictures: Mapping[str, str],
+    introduction: str = _INTRODUCTION,
 ) -> str:
     """Return a page; `pictures` are the files of the plots by the names of their figures."""
-    parts = [_INTRODUCTION, f"{_verdict_of_all(sections)}\n", *_doubts(sections)]
+    parts = [introduction, f"{_verdict_of_all(sections)}\n", *_doubts(sections)]
     parts += _picture("targets", "All targets", pictures)
     parts.append("\n".join(f"- {name}: {fact}" for name, fact in facts.items()) + "\n")
     for section in sections:

@@ -2,8 +2,8 @@
 
 The function gets the arguments and returns a run, as `benchmarks.measure` has them.  Each
 line that comes in has the arguments of one call of it, the number of repetitions first; each
-that goes out the seconds they took, or what went wrong.  What the peer itself prints goes to
-the standard error output.
+that goes out the seconds they took, or what went wrong.  It ends with the input, or when a line
+says ``null``.  What the peer itself prints goes to the standard error output.
 """
 
 from __future__ import annotations
@@ -29,8 +29,11 @@ def main(arguments: list[str]) -> None:
             return
         _answer(answers, {"ready": True})
         for line in sys.stdin:
+            order = json.loads(line)
+            if order is None:
+                break
             try:
-                _answer(answers, {"seconds": run(*json.loads(line))})
+                _answer(answers, {"seconds": run(*order)})
             except Exception as error:
                 _answer(answers, {"error": f"{type(error).__name__}: {error}"})
 

@@ -371,10 +371,12 @@ def test_all_who_wait_are_woken_and_a_lock_waiter_in_the_same_lot_too() -> None:
         A = worker["A"]
         if worker.rank == 0:
             with A.locked(0):
+                worker.barrier()  # nobody asks for the row before: who got it first would never wait
                 while len(A._table.waiting()) < 3:
                     time.sleep(0.001)
                 A[0] = 1
             return 0
+        worker.barrier()
         if worker.rank == 1:
             with A.locked(0):
                 return int(A[0])

@@ -16,6 +16,8 @@ from pydsm.array import GlobalArray
 from pydsm.core.events import observers
 from pydsm.observed import ObservedArray
 from tests import recording
+from tests.effort import LONG
+from tests.memory import contract
 from tests.memory.contract import *  # noqa: F403
 from tests.memory.contract import NewTeam
 
@@ -28,6 +30,8 @@ def how(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(autouse=True)
 def _recording(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(instruments._MODULES, "trace", "tests.recording")
+    if not LONG:
+        monkeypatch.setattr(contract, "ROUNDS", 48)  # the memories' own tests do all of them
 
 
 @pytest.fixture

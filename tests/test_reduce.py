@@ -23,6 +23,7 @@ from pydsm.ipc import catalog, shm
 from pydsm.sync.scratch import Scratch
 from tests import programs
 from tests.conftest import our_names
+from tests.effort import LONG
 
 OF_NUMBERS = ["add", "mul", "min", "max"]
 OF_BITS = ["and", "or", "xor"]
@@ -68,7 +69,7 @@ def reduce_all(worker: pydsm.Worker, calls: list[tuple[np.ndarray, str]]) -> lis
 
 @pytest.mark.parametrize("small", [64, reduction._SMALL])
 @pytest.mark.parametrize("size", [1, 2, 3, 5])
-@settings(max_examples=12)
+@settings(max_examples=12 if LONG else 6)
 @given(data=st.data())
 def test_all_get_what_numpy_gets_in_the_order_of_ranks(
     monkeypatch: pytest.MonkeyPatch, size: int, small: int, data: st.DataObject
@@ -83,7 +84,7 @@ def test_all_get_what_numpy_gets_in_the_order_of_ranks(
 
 
 @given(values=st.lists(st.floats(), min_size=2, max_size=2), op=st.sampled_from(OF_NUMBERS))
-@settings(max_examples=25)
+@settings(max_examples=25 if LONG else 12)
 def test_floats_of_python_stay_so_and_are_silent(values: list[float], op: str) -> None:
     with pydsm.Team(2) as team:
         results = team.run(lambda worker: worker.allreduce(values[worker.rank], op))

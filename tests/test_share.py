@@ -15,6 +15,7 @@ import pydsm
 from pydsm import schedule
 from pydsm.core.layout import RING, Slot, Team
 from tests import programs
+from tests.effort import LONG
 
 lengths = st.integers(0, 300)
 chunks = st.one_of(st.just("guided"), st.integers(1, 400))
@@ -41,7 +42,7 @@ def is_waiting(worker: pydsm.Worker, rank: int) -> bool:
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
-@settings(max_examples=25)
+@settings(max_examples=25 if LONG else 10)
 @given(shares=st.lists(st.tuples(lengths, chunks), max_size=40))
 def test_the_workers_together_get_everything_once(size: int, shares: list[tuple[int, Any]]) -> None:
     with pydsm.Team(size) as team:

@@ -12,6 +12,7 @@ import pytest
 
 import pydsm
 from tests import programs
+from tests.effort import LONG
 
 STARTS = ["fork", "spawn", "forkserver"]
 
@@ -189,7 +190,7 @@ def test_a_team_runs_only_in_the_process_that_made_it() -> None:
 
 def test_workers_that_return_right_after_a_barrier_do_not_break_it() -> None:
     with pydsm.Team(4) as team:
-        for _ in range(300):
+        for _ in range(300 if LONG else 60):
             team.run(lambda worker: worker.barrier())
 
 

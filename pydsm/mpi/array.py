@@ -21,8 +21,11 @@ from pydsm.core.place import address_of
 from pydsm.core.region import RowKey
 from pydsm.errors import WaitTimeoutError
 from pydsm.handles import attach, pickle_as_handle
+from pydsm.mpi import bulk
 from pydsm.mpi.engine import Engine
+from pydsm.mpi.pieces import select
 from pydsm.mpi.region import homed_region
+from pydsm.mpi.values import Values
 from pydsm.observed import ObservedArray, ObservedRegion
 from pydsm.sync.locktable import deadline_of
 from pydsm.sync.namespace import Namespace
@@ -111,24 +114,33 @@ class MpiArray(ObservedArray):
             accumulate(self, rows, values, op)
             return
         positions, given = _updates(self, rows, values, op)
-        replica = working.node.by_name[self._table.name]
-        stripes = positions * replica.itemsize // replica.stripe_bytes
-        homes = np.searchsorted(replica.homes.bounds, stripes, side="right") - 1
+        if len(positions) == 0:
+            return
         whole = root_of(self).view()
         whole.flags.writeable = True
         flat: Any = whole.reshape(-1)
-        for home in np.unique(homes).tolist():
-            chosen = homes == home
-            mine = positions[chosen], given[chosen]
-            where = (self._table.name, None, None, np.unique(stripes[chosen]))
-            working.operate(
-                replica,
-                home,
-                where,
-                "accumulate",
-                (*mine, op),
-                functools.partial(accumulate, flat, *mine, op),
-            )
+        replica = working.node.by_name[self._table.name]
+        working.accumulate(replica, positions, given, lambda where, what: accumulate(flat, where, what, op), op)
+
+    def get(self, rows: RowKey = None) -> NDArray[Any]:
+        """Return a private copy of rows as they are at home, without a lock; see `GlobalArray.get`."""
+        working, chosen = engine(), select(self, rows)
+        if working is None or chosen is None:
+            return super().get(rows)
+        replica = working.node.replicas[self._table.array_id]
+        return bulk.get(working.client, replica, chosen, self.dtype)
+
+    def put(self, rows: RowKey, values: ArrayLike, mode: Any = None) -> None:
+        """Write rows, without a lock; they are complete at home when this returns; see `GlobalArray.put`."""
+        working, chosen = engine(), None
+        if working is not None and mode is None and self.flags.writeable:
+            chosen = select(self, rows)
+        given = None if chosen is None else Values.fitted(values, chosen, self.dtype, self)
+        if working is None or chosen is None or given is None:
+            super().put(rows, values, mode)
+            return
+        replica = working.node.replicas[self._table.array_id]
+        bulk.put(working.client, replica, chosen, given)
 
     def wait_until(self, index: Any, op: str, value: Any, timeout: float | None = None) -> Any:
         """Wait until one element compares with a value as asked; see `GlobalArray.wait_until`."""
@@ -182,13 +194,18 @@ def _place(working: Engine, array: MpiArray, index: Any) -> tuple[int, tuple[Any
     return replica.homes.node_of(stripe), (table.name, offset, array.dtype, np.array([stripe]))
 
 
-def _updates(array: MpiArray, rows: RowKey, values: ArrayLike, op: str) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return updates of elements of the flattened whole array, one value for each position."""
+def _updates(array: MpiArray, rows: RowKey, values: ArrayLike, op: str) -> tuple[NDArray[np.intp], NDArray[Any]]:
+    """Return updates of elements of the flattened whole array: their positions, a value for each or one for all."""
     index, given = planned(array, rows, values, op)
     root = root_of(array)
     if array.dtype != root.dtype:
         raise TypeError(f"accumulate on several nodes takes array {array.name!r} with its own dtype {root.dtype}")
-    every = np.meshgrid(index, *map(np.arange, array.shape[1:]), indexing="ij") if array.ndim else []
-    offsets = sum((axis * stride for axis, stride in zip(every, array.strides, strict=True)), np.zeros((), np.intp))
-    positions = (address_of(array) - address_of(root) + np.asarray(offsets)) // root.itemsize
-    return positions.reshape(-1).astype(np.intp), np.ascontiguousarray(given).reshape(-1)
+    if array.ndim == 1:
+        offsets = index * array.strides[0]
+    else:
+        every = np.meshgrid(index, *map(np.arange, array.shape[1:]), indexing="ij") if array.ndim else []
+        offsets = sum((axis * stride for axis, stride in zip(every, array.strides, strict=True)), np.zeros((), np.intp))
+    positions = (address_of(array) - address_of(root) + np.asarray(offsets).reshape(-1)) // root.itemsize
+    if given.size and not any(given.strides):
+        return positions, given.reshape(-1)[:1].copy()
+    return positions, np.ascontiguousarray(given).reshape(-1)

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from pydsm.mpi.messages import Answer, Request, release, wish
+from pydsm.mpi.messages import GRANT, HEAD, Answer, Request, release, update, wish
 from pydsm.mpi.node import Node
-from pydsm.mpi.replica import Block, Some
-from pydsm.mpi.world import EAGER, SERVER, Patience, World
+from pydsm.mpi.replica import Block, Replica, Some
+from pydsm.mpi.stopping import whole
+from pydsm.mpi.world import EAGER, SERVER, Patience, Transfer, World
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["Client", "Given"]
 
 Given = list[tuple[int, list[int]]]
 """Stripes that are given back, by array."""
+_TICKETS: Final = itertools.count(1)
+_AHEAD: Final = 256  # messages that a home may be behind
 _LONGEST: Final = 0.0005  # seconds of sleep between two looks for an answer
+_SPIN: Final = 0.002
 
 
 class Client:
@@ -34,14 +42,24 @@ class Client:
     step : callable
         Takes one message that is for this process and comes within some seconds, and hands answers to `deliver`;
         says whether there was one.
+    take : callable, optional
+        Does what `step` does with a message that was received, if this process has its messages to itself.
     """
 
-    def __init__(self, world: World, node: Node, team: int, tag: int, step: Callable[[float], bool]) -> None:
+    def __init__(
+        self,
+        world: World,
+        node: Node,
+        team: int,
+        tag: int,
+        step: Callable[[float], bool],
+        take: Callable[[int, bytearray], None] | None = None,
+    ) -> None:
         self.world, self.node, self.team = world, node, team
-        self._asker = world.rank, tag
+        self._take, self._servers = take, node.crew.servers
+        self.asker = self._asker = world.rank, tag
         self._step = step
-        self._tickets = 0
-        self._guard = threading.Lock()
+        self._last = 0
         self._answers: dict[int, Answer] = {}
         self._unwanted: set[int] = set()
 
@@ -57,36 +75,91 @@ class Client:
         message = release(self.team, self.node.index, self.world.rank, number, content, given)
         self.world.send_packed(self.node.crew.servers[home], SERVER, "push" if given is None else "release", message)
 
+    def update(self, home: int, replica: Replica, positions: NDArray[np.intp], values: NDArray[Any], op: str) -> None:
+        """Send values to be combined into elements of a home; here they are combined at once."""
+        node, array_id = self.node, replica.array_id
+        stripes = replica.stripes_of(positions)
+        with whole():
+            number, content = replica.twins.update(node.lines, home, stripes, positions, values, op, True)
+            message = update(self.team, node.index, number, array_id, content, positions, values, op)
+            self.world.send_packed(node.crew.servers[home], SERVER, "update", message)
+        self.world.settle()
+        if number - node.lines.heard(home) > _AHEAD:
+            self.flush([home])  # a home that is slower than its nodes is not to be buried
+
     def publish(self, wanted: dict[int, list[Some]]) -> None:
         """Make known what was written here; see `Node.publish`."""
         self.node.publish(wanted, self.tell)
         self.world.settle()
 
+    def acquire_one(self, home: int, array_id: int, known: bytes, *, shared: bool) -> tuple[int, memoryview]:
+        """Get one stripe, however long it takes; return how much the home had been told, and what of it is new."""
+        ticket, node, world, tag = self.ticket(), self.node, self.world, self._asker[1]
+        message = wish(self.team, node.index, self._asker, ticket, node.lines.sent(home), array_id, known, int(shared))
+        world.send_packed(self._servers[home], SERVER, "acquire", message)
+        while (found := world.receive(tag, EAGER)) is not None:
+            content = found[1]
+            if content[0] == GRANT:
+                _, _, _, _, who, applied, _ = HEAD.unpack_from(content)
+                if who == ticket:
+                    return applied, memoryview(content)[HEAD.size :]
+            assert self._take is not None
+            self._take(*found)
+        answer = self.answer(home, ticket)
+        return answer.applied, answer.content[1]
+
     def wish(self, home: int, array_id: int, known: bytes, *, shared: bool, once: bool) -> int:
         """Ask a home for stripes; return the request's ticket."""
-        ticket = self._ticket()
+        ticket = self.ticket()
         node = self.node
         needs = node.lines.sent(home) if home != node.index else 0
         options = shared + 2 * once
         message = wish(self.team, node.index, self._asker, ticket, needs, array_id, known, options)
         self.world.send_packed(node.crew.servers[home], SERVER, "acquire", message)
+        self.world.settle()
         return ticket
 
-    def _ticket(self) -> int:
-        with self._guard:
-            self._tickets += 1
-            return self._tickets
+    @property
+    def is_alone(self) -> bool:
+        """Whether one thread has all messages that come for this process."""
+        return self._take is not None and threading.active_count() == 1
+
+    def ticket(self) -> int:
+        """Return the number of my next request; never one of another run, whose answers may still come."""
+        self._last = next(_TICKETS) & 0xFFFFFFFF
+        return self._last
 
     def ask(self, home: int, kind: str, *body: Any, needs: Mapping[int, int] | None = None) -> int:
         """Send a home a request; return its ticket.
 
         Unless `needs` says so it is answered after all that this node has told the home so far.
         """
-        ticket = self._ticket()
+        ticket = self.ticket()
         if needs is None:
             needs = {self.node.index: self.node.lines.sent(home)} if home != self.node.index else {}
         self._send(home, Request(kind, self.team, self.node.index, 0, needs, self._asker, ticket, body))
         return ticket
+
+    def wait(self, transfer: Transfer | None, ticket: int) -> None:
+        """Take what comes until a transfer is done, or until there is an answer: one that says it will never be.
+
+        Memory moves only while both sides look after it, so this looks again and again for a while before it yields.
+        """
+        patience = Patience(_LONGEST)
+        until = time.monotonic() + _SPIN
+        while transfer is None or not transfer.done():
+            answer = self._answers.get(ticket)
+            if answer is not None and (transfer is None or answer.error):
+                return
+            if self._step(0.0 if transfer else EAGER):
+                until = time.monotonic() + _SPIN
+            elif time.monotonic() >= until:
+                patience.wait()
+
+    def give_up(self, ticket: int) -> None:
+        """Want an answer no more."""
+        if self._answers.pop(ticket, None) is None:
+            self._unwanted.add(ticket)
 
     def _send(self, home: int, request: Request) -> None:
         self.world.send(self.node.crew.servers[home], SERVER, request)

@@ -25,21 +25,20 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from pydsm.core.events import Hold, Observer
-from pydsm.core.stripes import stripes_of
+from pydsm.core.events import Hold
 from pydsm.errors import LockTimeoutError
 from pydsm.mpi.client import Client, Given
-from pydsm.mpi.replica import Replica, Some
+from pydsm.mpi.exchange import Exchange
+from pydsm.mpi.replica import Some, neighbours
 from pydsm.mpi.stopping import whole
 from pydsm.native import Region, Twins
-from pydsm.observed.holds import rows_in
 from pydsm.sync.locktable import LockTable, deadline_of
 
 if TYPE_CHECKING:
@@ -61,62 +60,13 @@ class _Group:
     stripes: NDArray[Any]
 
 
-class Engine(Observer):
+class Engine(Exchange):
     """The memory of a worker whose team is on several nodes."""
 
     def __init__(self, client: Client, worker: int) -> None:
-        self.client, self.node, self.worker = client, client.node, worker
-        self.local = worker - self.node.crew.first(self.node.index)
-        self.barriers = 0
-        self._gathers = 0
+        super().__init__(client, worker)
         self._depths: dict[tuple[int, int, int], int] = {}
         self._inner: defaultdict[int, list[Any]] = defaultdict(list)
-        self._begun = False
-
-    # -- out and in ---------------------------------------------------------------------
-
-    def release_all(self, but: int | None = None) -> None:
-        """Complete all my writes at their homes; those at home `but` may still be on their way."""
-        self.client.publish(self.node.everywhere())
-        self.client.flush([home for home in self.node.others if home != but])
-
-    def acquire_all(self, but: int | None = None) -> None:
-        """Bring in all that is complete at other homes."""
-        self.client.pull([home for home in self.node.others if home != but])
-
-    # -- arrays ---------------------------------------------------------------------------
-
-    def begin(self) -> None:
-        """Everything that is mapped so far is in step."""
-        self._begun = True
-
-    def mapped(self, root: Any, description: Any, array_id: int) -> None:
-        """Know an array; one that comes in the middle of a run may have been written elsewhere."""
-        replica = self.node.add(description, array_id, root._table.stripes)
-        if self._begun:
-            self._fence(replica)
-
-    def fencing(self, array: Any, array_id: int, rows: Any) -> None:
-        """Complete my writes to the array, and bring in what is new of it."""
-        replica = self.node.replicas[array_id]
-        if rows is None or rows is Ellipsis:
-            self._fence(replica)
-        else:
-            self._fence(replica, stripes_of(rows_in(array, rows), replica.block))
-
-    def _fence(self, replica: Replica, stripes: NDArray[Any] | None = None) -> None:
-        if stripes is None:
-            homes = {home: replica.homes.of_node(home) for home in range(self.node.crew.nodes)}
-            some = {home: (there.start, there.stop) for home, there in homes.items() if there}
-        else:
-            some = {home: _ends(there) for home, there in replica.by_home(stripes).items()}
-        twins = replica.twins
-        self.client.publish({home: [(twins, *there)] for home, there in some.items()})
-        known = {home: [(replica.array_id, twins.wish(*there))] for home, there in some.items()}
-        asked = [(home, self.client.ask(home, "pull", known[home])) for home in known if home != self.node.index]
-        for home, ticket in asked:
-            answer = self.client.answer(home, ticket)
-            self.client.take(home, answer, answer.content)
 
     # -- regions and locks ------------------------------------------------------------------
 
@@ -179,6 +129,12 @@ class Engine(Observer):
     def enter(self, home: int, table: LockTable, region: Region, stripes: range) -> None:
         """Have neighbouring stripes of another home for this thread."""
         thread, array_id, depths = threading.get_ident(), table.array_id, self._depths
+        if len(stripes) == 1 and region.timeout is None and self.client.is_alone:
+            key = thread, array_id, stripes.start
+            if key not in depths:
+                self._want_one(home, array_id, stripes.start, shared=region.shared)
+            depths[key] = depths.get(key, 0) + 1
+            return
         deadline = None if region.timeout is None else deadline_of(region.timeout)
         keys = [(thread, array_id, stripe) for stripe in stripes]
         new = [key[2] for key in keys if key not in depths] if depths else list(stripes)
@@ -187,17 +143,25 @@ class Engine(Observer):
         for key in keys:
             depths[key] = depths.get(key, 0) + 1
 
+    def _want_one(self, home: int, array_id: int, stripe: int, *, shared: bool) -> None:
+        """Have one stripe of an array, and its rows."""
+        twins, lines = self.node.replicas[array_id].twins, self.node.lines
+        applied, block = self.client.acquire_one(home, array_id, twins.wish(stripe, stripe + 1), shared=shared)
+        lines.hear(home, applied)
+        if len(block) and twins.merge(lines, home, block, applied):
+            self.client.pull([home])  # the answer was too old
+
     def leave(self, home: int, twins: Twins, stripes: range, *, written: bool = True) -> None:
         """Take home what was written in stripes, and give them back."""
-        array_id = twins.array_id
-        left = [stripe for stripe in stripes if self._is_left(array_id, stripe)]
-        given = [(array_id, left)] if left else []
+        array_id, given = twins.array_id, []
+        if left := [stripe for stripe in stripes if self._is_left(array_id, stripe)]:
+            given.append((array_id, left))
         with whole():
-            number, content = self.node.lines.tell(
-                home, [(twins, stripes.start, stripes.stop)] if written else [], bool(given)
-            )
+            parts: list[Some] = [(twins, stripes.start, stripes.stop)] if written else []
+            number, content = self.node.lines.tell(home, parts, bool(given))
             if number:
                 self.client.tell(home, number, content, given)
+        self.client.world.settle()
 
     def _is_left(self, array_id: int, stripe: int) -> bool:
         """Count that this thread leaves a stripe; say whether it has it no more."""
@@ -250,7 +214,7 @@ class Engine(Observer):
         for hold in written:
             replica = self.node.replicas[hold.array_id]
             for home, stripes in replica.by_home(np.asarray(hold.stripes)).items():
-                wanted.setdefault(home, []).append((replica.twins, *_ends(stripes)))
+                wanted.setdefault(home, []).append((replica.twins, *neighbours(stripes)))
         for home, some in wanted.items():
             parts = self.node.existing(some)
             if home == self.node.index:
@@ -260,6 +224,7 @@ class Engine(Observer):
                 number, content = self.node.lines.tell(home, parts, home in given)
                 if number:
                     self.client.tell(home, number, content, given.get(home, []))
+        self.client.world.settle()
 
     def _is_away(self, group: _Group) -> bool:
         return group.home != self.node.index
@@ -280,83 +245,6 @@ class Engine(Observer):
             for home, there in replica.by_home(stripes).items():
                 yield _Group(home, table, hold, there)
 
-    # -- elements ---------------------------------------------------------------------------
-
-    def operate(
-        self,
-        replica: Replica,
-        home: int,
-        where: tuple[Any, ...],
-        op: str,
-        values: tuple[Any, ...],
-        here: Callable[[], Any],
-    ) -> Any:
-        """Do an atomic operation at its home, with all my writes before it and everybody's behind it."""
-        self.release_all(but=home)
-        if home == self.node.index:
-            result = here()
-            self.node.lines.note(home, [(replica.twins, where[-1])])
-        else:
-            ticket = self.client.ask(home, "atomic", op, where, values, self.node.known(home))
-            answer = self.client.answer(home, ticket)
-            result, blocks = answer.content
-            self.client.take(home, answer, blocks)
-        self.acquire_all(but=home)
-        return result
-
-    def watch(self, home: int, where: tuple[Any, ...], op: str, value: Any, deadline: float | None) -> tuple[bool, Any]:
-        """Wait at its home until an element is as wanted; say whether it is, and what."""
-        ticket = self.client.ask(home, "wait", where, op, value, self.node.known(home))
-        answer = self.client.answer(home, ticket, deadline)
-        seen, found, blocks = answer.content
-        self.client.take(home, answer, blocks)
-        self.acquire_all(but=home)
-        return seen, found
-
-    # -- all workers ----------------------------------------------------------------------------
-
-    def publish_share(self) -> None:
-        """Tell homes my part of what was written on this node."""
-        self.client.publish(self.node.everywhere(self.local, self.node.crew.counts[self.node.index]))
-
-    def meet(self) -> None:
-        """As the first worker of the node: wait until all nodes have told everything, and bring it in."""
-        client, me = self.client, self.node.index
-        homes = range(self.node.crew.nodes)
-        asked = []
-        for home in homes:
-            known = [] if home == me else self.node.known(home)
-            asked.append((home, client.ask(home, "meet", self.barriers + 1, known)))
-        for home, ticket in asked:
-            answer = client.answer(home, ticket)
-            if home != me:
-                client.take(home, answer, answer.content)
-
-    def start(self, told: Sequence[int]) -> None:
-        """As the first worker of the node: bring in what the parent told each home before the run."""
-        homes = [home for home in range(self.node.crew.nodes) if self.node.index != 0 or home != 0]
-        needs = {home: {0: told[home]} if home else {} for home in homes}
-        asked = []
-        for home in homes:
-            known = [] if home == self.node.index else self.node.known(home)
-            asked.append((home, self.client.ask(home, "pull", known, needs=needs[home])))
-        for home, ticket in asked:
-            answer = self.client.answer(home, ticket)
-            if home != self.node.index:
-                self.client.take(home, answer, answer.content)
-
-    def gather(self, value: Any) -> list[Any]:
-        """Return what each worker gives, to all."""
-        self._gathers += 1
-        ticket = self.client.ask(0, "gather", self._gathers, self.worker, value)
-        values: list[Any] = self.client.answer(0, ticket).content
-        return values
-
-    def piece(self, ordinal: int, n: int, chunk: int, parts: int) -> range:
-        """Return the next piece of a share of work; an empty one if there is nothing left."""
-        start, stop = self.client.answer(0, self.client.ask(0, "share", ordinal, n, chunk, parts)).content
-        return range(start, stop)
-
 
 def _is_wide(holds: Sequence[Hold]) -> bool:
     """Say whether holds publish all arrays: named locks do, and regions with ``fence=True``."""
@@ -369,12 +257,6 @@ def _deadline(holds: Sequence[Hold]) -> float | None:
     if hold is None:
         return None
     return hold.deadline if hold.array is None else deadline_of(hold.region.timeout)
-
-
-def _ends(stripes: NDArray[Any]) -> tuple[Any, ...]:
-    """Return ascending stripes as the first and the one behind the last, if they are neighbours."""
-    first, stop = int(stripes[0]), int(stripes[-1]) + 1
-    return (first, stop) if stop - first == len(stripes) else (stripes,)
 
 
 def _timeout(table: LockTable, region: Any, content: tuple[int, list[str]]) -> LockTimeoutError:

@@ -9,18 +9,22 @@ from __future__ import annotations
 import contextlib
 import pickle
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
+
+import numpy as np
 
 from pydsm import native
-from pydsm.accumulate import accumulate
 from pydsm.errors import BrokenBarrierError, WaitTimeoutError
 from pydsm.mpi.lockqueue import LockQueue, Wanted
-from pydsm.mpi.messages import Answer, Request, grant
+from pydsm.mpi.messages import ACQUIRE, HEAD, RELEASE, SHARED, TAGS, Answer, Request, given_in, grant
 from pydsm.mpi.node import Node
+from pydsm.mpi.parcels import Parcels
 from pydsm.mpi.world import World
 from pydsm.native import StripeLocks, Twins
 
 __all__ = ["Home"]
+
+_ONE: Final = 24  # bytes of a wish for one stripe
 
 
 class Home:
@@ -44,17 +48,22 @@ class Home:
         self.on_leftovers: Callable[[list[str]], None] = lambda sentences: None
         self._early: list[Request] = []
         self._watched: list[Request] = []
+        self._roots: dict[int, Any] = {}
         self._elements: dict[tuple[tuple[int, int], int], Any] = {}
         self._meetings: dict[int, dict[int, Request]] = {}
         self._gathered: dict[int, dict[int, Request]] = {}
         self._shares: dict[int, tuple[int, int]] = {}
+        self.parcels = Parcels(world, node, self.answer, self.refuse, self.take)
         self._left: dict[int, int] = {}  # workers that have returned, and how many barriers they had been in
         self._do = {
             "push": self._push,
             "release": self._release,
+            "update": self._update,
             "acquire": self._acquire,
             "cancel": self._cancel,
             "pull": self._pull,
+            "fetch": self.parcels.fetch,
+            "store": self._store,
             "atomic": self._atomic,
             "wait": self._wait,
             "meet": self._meet,
@@ -78,10 +87,45 @@ class Home:
 
     def take(self, request: Request) -> None:
         """Do what a request wants, now or when what it needs has come."""
+        if not self.parcels.is_here(request):
+            return
         if not self._is_due(request):
             self._early.append(request)
             return
         self._act(request)
+        self._go_on()
+
+    def take_packed(self, source: int, content: bytearray) -> bool:
+        """Do what nearly every packed message wants at once: a stripe that is free, or one given back in its turn.
+
+        Says whether that was all; else the message is one for `take`.
+        """
+        kind, flags, node, _, who, number, length = HEAD.unpack_from(content)
+        rest = memoryview(content)[HEAD.size :]
+        if kind == ACQUIRE:
+            if len(rest) != _ONE or self.applied[node] < number:
+                return False
+            stripe = int.from_bytes(rest[:8], "little")
+            if not self.queue.take_at_once(length, stripe, source, flags & SHARED != 0):
+                return False
+            replica, block = self.node.replicas.get(length), b""
+            if replica is not None:
+                block = replica.twins.collect(self.node.lines, self.node.index, rest)
+            self.world.send_packed(source, flags >> TAGS, "answer", grant(who, self.applied[node], block))
+            return True
+        if kind != RELEASE or number != self.applied[node] + 1:
+            return False
+        if length:
+            self.node.receive(rest[:length])
+        for array_id, stripes in given_in(rest[length:]):
+            self.queue.give(who, array_id, stripes)
+        self.applied[node] = number
+        if self._early:
+            self._go_on()
+        return True
+
+    def _go_on(self) -> None:
+        """Do what came too early, and is due by now."""
         while self._early and (due := [early for early in self._early if self._is_due(early)]):
             self._early.remove(due[0])
             self._act(due[0])
@@ -109,12 +153,12 @@ class Home:
         seen = [request for request in self._watched if self._look(request)]
         if seen:
             self._watched = [request for request in self._watched if request not in seen]
-        return bool(ready or seen)
+        return self.parcels.turn() or bool(ready or seen)
 
     @property
     def is_busy(self) -> bool:
         """Whether somebody waits for what may come without a message."""
-        return bool(len(self.queue) or self._watched)
+        return bool(len(self.queue) or self._watched or len(self.parcels))
 
     def answer(self, request: Request, content: Any, *, error: bool = False) -> None:
         """Answer a request."""
@@ -140,6 +184,18 @@ class Home:
             self.node.receive(content)
         for array_id, stripes in given:
             self.queue.give(rank, array_id, stripes)
+
+    def _update(self, request: Request) -> None:
+        array_id, op, content, positions, values = request.body
+        self.node.receive(content)
+        replica = self.node.replicas.get(array_id)
+        if replica is None:
+            return
+        stripes, given = replica.stripes_of(positions), np.frombuffer(values, replica.dtype)
+        replica.twins.update(self.node.lines, self.node.index, stripes, positions, given, op, False)
+        locks = self.locks[array_id]
+        if any(locks.waiters(stripe) for stripe in stripes.tolist()):
+            locks.policy.wake_watchers(locks, None)
 
     def _acquire(self, request: Request) -> None:
         array_id, wish, shared, once = request.body
@@ -170,9 +226,7 @@ class Home:
                 self._elements.pop((watched.asker, watched.ticket), None)
                 self.answer(watched, (False, None, []))
                 return
-        wanted = next(
-            (w for w in self.queue._waiting if (w.request.asker, w.request.ticket) == (request.asker, ticket)), None
-        )
+        wanted = self.queue.find(request.asker, ticket)
         if wanted is not None:
             self._give_up(wanted)
 
@@ -190,16 +244,18 @@ class Home:
     def _pull(self, request: Request) -> None:
         self.answer(request, self.node.collect(request.body[0]))
 
+    def _store(self, request: Request) -> None:
+        self.parcels.store(request)
+        self.applied[request.node] = request.number
+        if request.ticket:
+            self.answer(request, None)
+
     # -- elements --------------------------------------------------------------------------
 
     def _atomic(self, request: Request) -> None:
         op, where, values, known = request.body
         array = self._find(where)
-        if op == "accumulate":
-            accumulate(array, *values)
-            result = None
-        else:
-            result = getattr(native, op)(array, (), *values)
+        result = getattr(native, op)(array, (), *values)
         self._note_changes(where)
         self.answer(request, (result, self.node.collect(known)))
 
@@ -209,12 +265,20 @@ class Home:
         self.node.lines.note(self.node.index, [(replica.twins, where[-1])])
 
     def _find(self, where: tuple[Any, ...]) -> Any:
-        """Return the array, or its one element, that a request is about."""
+        """Return the element that a request is about."""
         from pydsm.mpi.array import element_at, whole_array
 
         name, offset, dtype, _ = where
-        root = whole_array(self.node.namespace, name)
-        return root.reshape(-1) if offset is None else element_at(root, offset, dtype)
+        array_id = self.node.by_name[name].array_id
+        root = self._roots.get(array_id)
+        if root is None:
+            root = self._roots[array_id] = whole_array(self.node.namespace, name)
+        return element_at(root, offset, dtype)
+
+    def forget(self, array_id: int) -> None:
+        """Know an array no more."""
+        self._roots.pop(array_id, None)
+        self.locks.pop(array_id, None)
 
     def _wait(self, request: Request) -> None:
         where = request.body[0]

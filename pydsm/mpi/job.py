@@ -39,6 +39,8 @@ _CAUSE_SECONDS: Final = 0.2
 _GRACE_SECONDS: Final = 5.0
 _SILENCE_SECONDS: Final = 15.0
 _TICK_SECONDS: Final = 0.1
+_AWAY_SECONDS: Final = 1.0
+_SIGNAL_SECONDS: Final = 0.005
 
 
 class MpiJob:
@@ -179,6 +181,7 @@ class _Run:
         self._abort_at: float | None = None
         self._next_tick = 0.0
         now = time.monotonic()
+        self._looked = now
         self._heard = {ranks[0]: now for ranks in self._job.nodes.ranks}
 
     def do(self, content: bytes) -> tuple[list[Any], list[str]]:
@@ -214,11 +217,14 @@ class _Run:
 
     def _wait(self, *, patiently: bool = True) -> None:
         server = self._server
+        next_signal = 0.0
         while self._alive or len(self._told) < self._crew.nodes:
             server.rest(idle=not server.step(server.eager))
             now = time.monotonic()
-            if patiently and self._signals.reader >= 0 and select.select([self._signals.reader], [], [], 0)[0]:
-                self._signals.act()
+            if now >= next_signal:
+                next_signal = now + _SIGNAL_SECONDS
+                if patiently and self._signals.reader >= 0 and select.select([self._signals.reader], [], [], 0)[0]:
+                    self._signals.act()
             if now >= self._next_tick:
                 self._next_tick = now + _TICK_SECONDS
                 for tick in self._ticks:
@@ -229,6 +235,9 @@ class _Run:
 
     def _look(self, now: float) -> None:
         """See who is late: to stop, or to say that it lives."""
+        away, self._looked = now - self._looked - _AWAY_SECONDS, now
+        if away > 0:  # this rank was busy itself, and has not heard yet what came meanwhile
+            self._heard = {server: heard + away for server, heard in self._heard.items()}
         if self._halt_at is not None and now >= self._halt_at:
             self._stop()
         if self._abort_at is not None and now >= self._abort_at:

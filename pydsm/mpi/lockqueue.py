@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Final
 
 from pydsm.mpi.messages import Request
 from pydsm.native import StripeLocks
@@ -38,6 +39,11 @@ class Wanted:
         return self.request.asker[0]
 
     @property
+    def name(self) -> tuple[tuple[int, int], int]:
+        """What its answer is known by."""
+        return self.request.asker, self.request.ticket
+
+    @property
     def key(self) -> _Key:
         """The stripe it has come to."""
         return self.array_id, self.stripes[self.got]
@@ -47,8 +53,11 @@ class Wanted:
 class _Held:
     """Who has a stripe through this server."""
 
-    owner: int | None = None
-    sharers: Counter[int] = field(default_factory=Counter)
+    owner: int | None
+    sharers: Counter[int]
+
+
+_NOBODY: Final[Counter[int]] = Counter()
 
 
 class LockQueue:
@@ -64,10 +73,21 @@ class LockQueue:
         self._locks_of = locks_of
         self._held: dict[_Key, _Held] = {}
         self._lines: dict[_Key, deque[Wanted]] = {}
-        self._waiting: list[Wanted] = []
+        self._waiting: dict[tuple[tuple[int, int], int], Wanted] = {}
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    def take_at_once(self, array_id: int, stripe: int, rank: int, shared: bool) -> bool:
+        """Take a stripe that nobody has through this server or waits for; say whether it was free."""
+        key = array_id, stripe
+        if key in self._held or key in self._lines:
+            return False
+        locks = self._locks_of(array_id)
+        if not locks.try_take(self, stripe, locks.me(), shared, False):
+            return False
+        self._note(key, rank, shared)
+        return True
 
     def ask(self, wanted: Wanted) -> bool:
         """Take what can be taken; say whether that is all, else it waits."""
@@ -75,28 +95,37 @@ class LockQueue:
             self._lines.setdefault(wanted.key, deque()).append(wanted)
         if self._go_on(wanted):
             return True
-        self._waiting.append(wanted)
+        self._waiting[wanted.name] = wanted
         return False
 
     def turn(self) -> list[Wanted]:
-        """Try all that wait, in the order of arrival; return those that have everything now."""
-        ready = [wanted for wanted in self._waiting if self._go_on(wanted)]
-        if ready:
-            self._waiting = [wanted for wanted in self._waiting if wanted not in ready]
+        """Try the first of each line, and who is behind it if it has got on; return those that have everything now."""
+        ready = []
+        for line in list(self._lines.values()):
+            while line:
+                first = line[0]
+                if self._go_on(first):
+                    ready.append(first)
+                elif line and line[0] is first:
+                    break
+        for wanted in ready:
+            del self._waiting[wanted.name]
         return ready
+
+    def find(self, asker: tuple[int, int], ticket: int) -> Wanted | None:
+        """Return a request that waits, or None if none does."""
+        return self._waiting.get((asker, ticket))
 
     def cancel(self, asker: tuple[int, int], ticket: int) -> Wanted | None:
         """Give up a request that waits; return it, or None if none does."""
-        for wanted in self._waiting:
-            if (wanted.request.asker, wanted.request.ticket) == (asker, ticket):
-                self._waiting.remove(wanted)
-                self._withdraw(wanted)
-                return wanted
-        return None
+        wanted = self._waiting.pop((asker, ticket), None)
+        if wanted is not None:
+            self._withdraw(wanted)
+        return wanted
 
     def holders(self, wanted: Wanted) -> list[int]:
         """Return the ranks of other nodes that have the stripe a request has come to."""
-        held = self._held.get(wanted.key, _Held())
+        held = self._held.get(wanted.key, _Held(None, _NOBODY))
         return sorted(held.sharers) if held.owner is None else [held.owner]
 
     def give(self, rank: int, array_id: int, stripes: Iterable[int]) -> None:
@@ -107,7 +136,7 @@ class LockQueue:
 
     def give_all(self, rank: int) -> list[_Key]:
         """Take everything back from a rank that has ended, and return what it held."""
-        for wanted in [wanted for wanted in self._waiting if wanted.rank == rank]:
+        for wanted in [wanted for wanted in self._waiting.values() if wanted.rank == rank]:
             self.cancel(wanted.request.asker, wanted.request.ticket)
         held = [key for key, entry in self._held.items() if entry.owner == rank or entry.sharers[rank]]
         for array_id, stripe in held:
@@ -143,11 +172,11 @@ class LockQueue:
             return True
         if not locks.try_take(wanted, key[1], locks.me(), wanted.shared, False):
             return False
-        if wanted.shared:
-            self._held[key] = _Held(sharers=Counter([wanted.rank]))
-        else:
-            self._held[key] = _Held(owner=wanted.rank)
+        self._note(key, wanted.rank, wanted.shared)
         return True
+
+    def _note(self, key: _Key, rank: int, shared: bool) -> None:
+        self._held[key] = _Held(None, Counter((rank,))) if shared else _Held(rank, _NOBODY)
 
     def _give(self, locks: StripeLocks, key: _Key, rank: int) -> None:
         held = self._held.get(key)

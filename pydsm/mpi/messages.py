@@ -5,9 +5,12 @@ kind           what it brings                                         answer
 =============  =====================================================  ===========================================
 ``push``       diffs                                                  none
 ``release``    diffs, and stripes that are given back                 none
+``update``     diffs, and values to be combined into elements         none
 ``acquire``    stripes that are wanted, and which versions are known  newer ones, when the stripes are the asker's
 ``cancel``     which request is to be given up                        that of the request
 ``pull``       which versions are known                               newer ones
+``fetch``      which piece of an array is wanted (`pydsm.mpi.bulk`)    its elements
+``store``      diffs of one array, or how large they are              that they are there, if that is asked for
 ``atomic``     an operation on elements                               its result, and newer versions
 ``wait``       an element, and what is waited for                     the element, when it is so
 ``meet``       which versions are known                               newer ones, when all nodes have come
@@ -20,8 +23,8 @@ kind           what it brings                                         answer
 Those of runs (`pydsm.mpi.serve`) are ``open``, ``run``, ``task``, ``left``, ``done``, ``ended``, ``fail``, ``halt``
 and ``bye``, and ``ask`` and ``told`` for what rank 0 lets all nodes do.
 
-What is sent for every region (``acquire`` and its answer, ``release``, ``push``) is packed; everything else is
-pickled, and a pickle's first byte is none of the packed ones.
+What is sent for every region (``acquire`` and its answer, ``release``, ``push``) and ``update`` is packed; everything
+else is pickled, and a pickle's first byte is none of the packed ones.
 """
 
 from __future__ import annotations
@@ -29,9 +32,29 @@ from __future__ import annotations
 import pickle
 from collections.abc import Mapping
 from struct import Struct
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-__all__ = ["Answer", "Request", "grant", "read", "release", "wish"]
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = [
+    "ACQUIRE",
+    "GRANT",
+    "HEAD",
+    "RELEASE",
+    "SHARED",
+    "TAGS",
+    "Answer",
+    "Request",
+    "given_in",
+    "grant",
+    "read",
+    "release",
+    "update",
+    "wish",
+]
 
 
 class Request(NamedTuple):
@@ -87,17 +110,19 @@ class Answer(NamedTuple):
 
 
 _REQUESTS: Final = frozenset(
-    ("push", "release", "acquire", "cancel", "pull", "atomic", "wait", "meet", "gather", "share", "make", "drop")
-)
-_ACQUIRE: Final = 1
-_GRANT: Final = 2
-_RELEASE: Final = 3
+    ("push", "release", "acquire", "cancel", "pull", "fetch", "store", "atomic", "wait", "meet", "gather", "share")
+) | {"make", "drop"}
+ACQUIRE: Final = 1
+GRANT: Final = 2
+RELEASE: Final = 3
 _PUSH: Final = 4
-_HEAD: Final = Struct("<BBHIIQQ")  # kind, flags or tag, node, team, rank or ticket, number, length or array
+HEAD: Final = Struct("<BBHIIQQ")  # kind, flags or tag, node, team, rank or ticket, number, length or array
+_UPDATE: Final = 5
 _GIVEN: Final = Struct("<QQ")  # an array, how many of its stripes
-_SHARED: Final = 1
+_VALUES: Final = Struct("<QQqQ")  # lengths of diff and positions, the first one, the length of the operation's name
+SHARED: Final = 1
 _ONCE: Final = 2
-_TAGS: Final = 2  # the asker's tag is from this bit on
+TAGS: Final = 2  # the asker's tag is from this bit on
 _NOTHING: Final[Mapping[int, int]] = {}
 
 
@@ -105,19 +130,19 @@ def wish(
     team: int, node: int, asker: tuple[int, int], ticket: int, needs: int, array_id: int, known: bytes, options: int
 ) -> bytes:
     """Return a request for stripes; `options`: 1 shared, 2 once."""
-    return _HEAD.pack(_ACQUIRE, options | asker[1] << _TAGS, node, team, ticket, needs, array_id) + known
+    return HEAD.pack(ACQUIRE, options | asker[1] << TAGS, node, team, ticket, needs, array_id) + known
 
 
 def grant(ticket: int, applied: int, block: bytes) -> bytes:
     """Return the answer to a request for stripes that were had."""
-    return _HEAD.pack(_GRANT, 0, 0, 0, ticket, applied, 0) + block
+    return HEAD.pack(GRANT, 0, 0, 0, ticket, applied, 0) + block
 
 
 def release(
     team: int, node: int, rank: int, number: int, content: bytes, given: list[tuple[int, list[int]]] | None = None
 ) -> bytes:
     """Return a message of what was written, and of stripes that are given back."""
-    head = _HEAD.pack(_PUSH if given is None else _RELEASE, 0, node, team, rank, number, len(content))
+    head = HEAD.pack(_PUSH if given is None else RELEASE, 0, node, team, rank, number, len(content))
     if not given:
         return head + content
     tail = [_GIVEN.pack(array_id, len(stripes)) + _stripes(stripes) for array_id, stripes in given]
@@ -128,7 +153,8 @@ def _stripes(stripes: list[int]) -> bytes:
     return stripes[0].to_bytes(8, "little") if len(stripes) == 1 else Struct(f"<{len(stripes)}Q").pack(*stripes)
 
 
-def _given(content: memoryview) -> list[tuple[int, list[int]]]:
+def given_in(content: memoryview) -> list[tuple[int, list[int]]]:
+    """Return the stripes that are given back at the end of a release, by array."""
     given, at = [], 0
     while at < len(content):
         array_id, count = _GIVEN.unpack_from(content, at)
@@ -138,21 +164,50 @@ def _given(content: memoryview) -> list[tuple[int, list[int]]]:
     return given
 
 
+def update(
+    team: int,
+    node: int,
+    number: int,
+    array_id: int,
+    content: bytes,
+    positions: NDArray[np.intp],
+    values: NDArray[Any],
+    op: str,
+) -> bytes:
+    """Return a message of values to be combined into elements; neighbours need no positions."""
+    first, count, name = int(positions[0]), len(positions), op.encode()
+    is_run = int(positions[-1]) - first == count - 1 and bool((positions[1:] > positions[:-1]).all())
+    where = b"" if is_run else positions.tobytes()
+    head = HEAD.pack(_UPDATE, 0, node, team, count, number, array_id)
+    return b"".join((head, _VALUES.pack(len(content), len(where), first, len(name)), name, content, where, values.data))
+
+
+def _update(node: int, team: int, count: int, number: int, array_id: int, rest: memoryview) -> Request:
+    written, placed, first, named = _VALUES.unpack_from(rest)
+    at = _VALUES.size + named
+    op = bytes(rest[_VALUES.size : at]).decode()
+    content, where, values = rest[at : at + written], rest[at + written :][:placed], rest[at + written + placed :]
+    positions = np.frombuffer(where, np.intp) if placed else np.arange(first, first + count)
+    return Request("update", team, node, number, _NOTHING, (0, 0), 0, (array_id, op, content, positions, values))
+
+
 def read(source: int, content: bytearray) -> Request | Answer | tuple[Any, ...]:
     """Return a message that has come as what it is: a request, an answer, or one of those of runs."""
     kind = content[0]
-    if kind > _PUSH:
+    if kind > _UPDATE:
         message = pickle.loads(content)
         if message[0] in _REQUESTS:
             return Request(*message)
         return Answer(*message) if message[0] == "answer" else message
-    _, flags, node, team, who, number, length = _HEAD.unpack_from(content)
-    rest = memoryview(content)[_HEAD.size :]
-    if kind == _GRANT:
+    _, flags, node, team, who, number, length = HEAD.unpack_from(content)
+    rest = memoryview(content)[HEAD.size :]
+    if kind == _UPDATE:
+        return _update(node, team, who, number, length, rest)
+    if kind == GRANT:
         return Answer("answer", who, number, False, (True, rest))
-    if kind == _ACQUIRE:
+    if kind == ACQUIRE:
         needs = {node: number} if number else _NOTHING
-        body: tuple[Any, ...] = (length, rest, bool(flags & _SHARED), bool(flags & _ONCE))
-        return Request("acquire", team, node, 0, needs, (source, flags >> _TAGS), who, body)
-    body = (rest[:length], who, _given(rest[length:]))
+        body: tuple[Any, ...] = (length, rest, bool(flags & SHARED), bool(flags & _ONCE))
+        return Request("acquire", team, node, 0, needs, (source, flags >> TAGS), who, body)
+    body = (rest[:length], who, given_in(rest[length:]))
     return Request("push" if kind == _PUSH else "release", team, node, number, _NOTHING, (who, 0), 0, body)

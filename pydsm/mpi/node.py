@@ -25,7 +25,7 @@ from pydsm.mpi.homes import Homes
 from pydsm.mpi.nodes import Crew
 from pydsm.mpi.replica import Block, Known, Replica, Some
 from pydsm.mpi.stopping import whole
-from pydsm.native import Lines, lines_for
+from pydsm.native import HELD, Lines, lines_for
 from pydsm.sync import locksegment
 from pydsm.sync.namespace import Namespace
 
@@ -198,11 +198,17 @@ class Node:
 
 
 def _pieces(parts: list[Some]) -> Iterator[list[Some]]:
-    """Yield where something was written, in pieces that keep nobody waiting for the latch for long."""
+    """Yield where something was written: much at once, but nothing that keeps others waiting for the latch for long."""
+    piece: list[Some] = []
+    held = 0
     for part in parts:
-        if len(part) == 3:
-            twins, first, stop = part
-            for begin, end in twins.changed(first, stop):
-                yield [(twins, begin, end)]
-        else:
-            yield [part]
+        twins = part[0]
+        runs = twins.changed(part[1], part[2]) if len(part) == 3 else [part[1:]]
+        for run in runs:
+            piece.append((twins, *run))
+            held += twins.held(*run)
+            if held >= HELD:
+                yield piece
+                piece, held = [], 0
+    if piece:
+        yield piece

@@ -59,7 +59,11 @@ class Crew:
         >>> [crew.node_of(worker) for worker in range(crew.size)]
         [0, 0, 1, 1]
         """
-        return next(node for node in range(self.nodes) if worker < self.first(node + 1))
+        for node, count in enumerate(self.counts):
+            worker -= count
+            if worker < 0:
+                return node
+        raise IndexError(f"there are {self.size} workers, and none {worker + self.size}")
 
     def rank_of(self, worker: int) -> int:
         """Return the rank of a worker, by its number."""

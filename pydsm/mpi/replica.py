@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from pydsm.core import names
-from pydsm.core.diff import unit_of
+from pydsm.core.diff import unit_of, units
 from pydsm.core.layout import Description
 from pydsm.ipc import segment
 from pydsm.mpi.committed import SMALL, Committed
@@ -35,7 +35,7 @@ from pydsm.sync.namespace import Namespace
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Block", "Known", "Replica", "Some"]
+__all__ = ["Block", "Known", "Replica", "Some", "neighbours"]
 
 _BYTE: Final = np.dtype(np.uint8)
 _WORD: Final = np.dtype(np.uint64)
@@ -58,10 +58,15 @@ class Replica:
         data = datasegment.attach(namespace.name, description).reshape(-1).view(np.uint8)
         twin = segment.attach(_twin_name(namespace, self.name), _BYTE)[: data.nbytes]
         words = segment.attach(_words_name(namespace, self.name), _WORD)
-        self.itemsize, self.block = max(1, dtype.itemsize), description.block
+        self.dtype, self.block = dtype, description.block
+        self.itemsize = max(1, dtype.itemsize)
         row = data.nbytes // max(1, description.shape[0])
+        self.width = row // unit_of(dtype)
+        """Elements of a row."""
         self.stripe_bytes = max(dtype.itemsize, description.block * row, 1)
-        unit = unit_of(dtype)
+        self.item = unit = unit_of(dtype)
+        self.data, self.twin, self.pushed = units(data, unit), units(twin, unit), words[homes.stripes :]
+        """Elements as they are compared, for `pydsm.mpi.bulk`, which reads them only."""
         self.twins = Twins(
             array_id, data, twin, words[: homes.stripes], words[homes.stripes :], unit, self.stripe_bytes
         )
@@ -105,6 +110,12 @@ class Replica:
             return {first: stripes}
         homes = np.searchsorted(self.homes.bounds, stripes, side="right") - 1
         return {home: stripes[homes == home] for home in np.unique(homes).tolist()}
+
+
+def neighbours(stripes: NDArray[Any]) -> tuple[Any, ...]:
+    """Return ascending stripes as the first and the one behind the last, if they are neighbours."""
+    first, stop = int(stripes[0]), int(stripes[-1]) + 1
+    return (first, stop) if stop - first == len(stripes) else (stripes,)
 
 
 def _twin_name(namespace: Namespace, name: str) -> str:

@@ -21,7 +21,7 @@ from pydsm.ipc import shm
 from pydsm.mpi.committed import SMALL, promised
 from pydsm.mpi.guard import Reaper
 from pydsm.mpi.home import Home
-from pydsm.mpi.messages import Answer, Request, read, release
+from pydsm.mpi.messages import RELEASE, Answer, Request, read, release
 from pydsm.mpi.node import Node
 from pydsm.mpi.nodes import Crew, Nodes
 from pydsm.mpi.replica import Replica
@@ -84,6 +84,7 @@ class Server:
             "create": self._create,
             "remove": self._remove,
             "close": self._close,
+            "count": self._count,
         }
         self._do: dict[str, Callable[..., None]] = {
             "open": self._open,
@@ -110,7 +111,7 @@ class Server:
         """
         found = self.world.receive(SERVER, 0.0 if self._busy else eager)
         busy = False
-        if found is not None:
+        if found is not None and not self._is_taken(*found):
             self._take(read(*found))
         done = found is not None
         for served in self.teams.values():
@@ -124,6 +125,13 @@ class Server:
         self._busy = busy
         self._patience.longest = _LONGEST_BUSY if busy else _LONGEST
         return done
+
+    def _is_taken(self, source: int, content: bytearray) -> bool:
+        """Say whether a message was one of those that a home does at once."""
+        if content[0] > RELEASE:
+            return False
+        served = self.teams.get(int.from_bytes(content[4:8], "little"))
+        return served is not None and served.home is not None and served.home.take_packed(source, content)
 
     def rest(self, *, idle: bool) -> None:
         """Let others run between two steps."""
@@ -261,7 +269,10 @@ class Server:
             found |= shm.unlink(names.data_name(namespace.name, name))
             for file in Replica.files(namespace, name):
                 shm.unlink(file)
-        if served.node is not None:
+        if served.node is not None and served.home is not None:
+            replica = served.node.by_name.get(name)
+            if replica is not None:
+                served.home.forget(replica.array_id)
             served.node.forget(name)
             served.node.made[0] += 1
         return found
@@ -311,6 +322,10 @@ class Server:
                 self.world.send(worker, WORKER, ("close", team), wait=False)
             served.namespace.close()
             self.reaper.tell(f"forget {served.namespace.name}")
+
+    def _count(self, team: int) -> tuple[dict[str, int], dict[str, int]]:
+        """Return how many messages of each kind this server has sent so far, and how many bytes."""
+        return dict(self.world.messages), dict(self.world.bytes)
 
     def _bye(self) -> None:
         for team in list(self.teams):

@@ -11,6 +11,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from types import FrameType
+from typing import Final
 
 __all__ = ["Stopped", "stop_on_sigterm", "whole"]
 
@@ -19,25 +20,37 @@ class Stopped(SystemExit):
     """The run has ended: leave all blocks."""
 
 
+_MAIN: Final = threading.main_thread().ident
 _inside = 0
 _due = False
 
 
-@contextlib.contextmanager
-def whole() -> Iterator[None]:
-    """Do a step without being stopped in it; a stop that comes meanwhile comes after it."""
-    global _inside, _due
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    _inside += 1
-    try:
-        yield
-    finally:
+class _Whole:
+    """What `whole` returns: the same each time, because nothing of it is the caller's."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        global _inside
+        if threading.get_ident() == _MAIN:
+            _inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        global _inside, _due
+        if threading.get_ident() != _MAIN:
+            return
         _inside -= 1
         if _due and not _inside:
             _due = False
             raise Stopped(128 + signal.SIGTERM)
+
+
+_WHOLE: Final = _Whole()
+
+
+def whole() -> _Whole:
+    """Do a step without being stopped in it; a stop that comes meanwhile comes after it."""
+    return _WHOLE
 
 
 @contextlib.contextmanager

@@ -73,9 +73,12 @@ class WorkerRank:
     def step(self, eager: float = 0.0) -> bool:
         """Take one message, if there is one or one comes within some seconds; say so."""
         found = self.world.receive(WORKER, eager)
-        if found is None:
-            return False
-        message: Any = read(*found)
+        if found is not None:
+            self._take(*found)
+        return found is not None
+
+    def _take(self, source: int, content: bytearray) -> None:
+        message: Any = read(source, content)
         if isinstance(message, Answer):
             if self._client is not None:
                 self._client.deliver(message)
@@ -85,7 +88,6 @@ class WorkerRank:
             self._forget(message[1])
         elif message[0] == "bye":
             self._over = True
-        return True
 
     def _forget(self, team: int) -> None:
         """Leave a team's namespace."""
@@ -169,7 +171,7 @@ class WorkerRank:
         node = self._nodes.get(team)
         if node is None:
             node = self._nodes[team] = Node(namespace, crew, index)
-        self._client = Client(self.world, node, team, WORKER, self.step)
+        self._client = Client(self.world, node, team, WORKER, self.step, self._take)
         engine = Engine(self._client, task.rank)
         barrier = MpiBarrier(namespace, engine)
         namespace.elsewhere = _Elsewhere(self._client)

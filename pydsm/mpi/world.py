@@ -20,14 +20,19 @@ import time
 from collections import Counter
 from typing import Any, Final
 
+from pydsm.mpi.buffers import LARGEST, Buffers
 from pydsm.mpi.launcher import promised_size
 from pydsm.native import Mailbox
 
-__all__ = ["EAGER", "SERVER", "WORKER", "Patience", "World"]
+__all__ = ["BULK", "EAGER", "SERVER", "WORKER", "Patience", "Transfer", "World"]
 
 SERVER: Final = 1
 WORKER: Final = 2
 """Tags: whom in a rank a message is for.  Rank 0, which runs the program, has its answers as a server has."""
+BULK: Final = 3
+"""Tag of memory that follows a message to a server."""
+_FIRST_TAG: Final = 16
+_LAST_TAG: Final = 32767  # what every MPI has at least
 _TIMERSLACK: Final = 29  # PR_SET_TIMERSLACK
 EAGER: Final = 0.001
 """Seconds for which who waits for a message yields: to sleep and be woken takes as long as an answer."""
@@ -64,6 +69,31 @@ class Patience:
         self._sleep *= _SLOWER
 
 
+class Transfer:
+    """Memory that is on its way, and is kept for it.
+
+    Parameters
+    ----------
+    world : World
+    request : mpi4py.MPI.Request
+    memory : ndarray
+    tag : int
+    """
+
+    __slots__ = ("_memory", "_request", "_world", "tag")
+
+    def __init__(self, world: World, request: Any, memory: Any, tag: int) -> None:
+        self._world, self._request, self._memory, self.tag = world, request, memory, tag
+
+    def done(self) -> bool:
+        """Say whether the memory is free again: all of it has left, or has come."""
+        with self._world._guard:
+            if not self._request.Test():
+                return False
+            self._world._kept.discard(self)
+            return True
+
+
 class World:
     """All ranks of this MPI job, as one of them sees them.
 
@@ -92,6 +122,9 @@ class World:
         self._mailbox = Mailbox(self._comm.Improbe, MPI.ANY_SOURCE, MPI.BYTE, MPI.Status())
         self._pending: list[tuple[Any, bytes]] = []
         self._guard = threading.RLock()
+        self._kept: set[Transfer] = set()  # though nobody waits for them any more
+        self._tag = _FIRST_TAG
+        self.buffers = Buffers(LARGEST)
         self.messages: Counter[str] = Counter()
         self.bytes: Counter[str] = Counter()
 
@@ -117,11 +150,11 @@ class World:
         """Send a message, whose first item is its kind; with `wait` it is out of this rank's hands on return."""
         content = pickle.dumps(tuple(message), pickle.HIGHEST_PROTOCOL)  # a name for its type would double a short one
         self.send_packed(rank, tag, message[0], content)
-        if wait and self._pending:
+        if wait:
             self.settle()
 
     def send_packed(self, rank: int, tag: int, kind: str, content: bytes) -> None:
-        """Send bytes as they are; a large message may be still under way on return."""
+        """Send bytes as they are; a large message may be still under way on return: see `settle`."""
         with self._guard:
             self.messages[kind] += 1
             self.bytes[kind] += len(content)
@@ -130,7 +163,12 @@ class World:
                 self._pending.append((request, content))
 
     def settle(self) -> None:
-        """Wait until all that was sent is out of this rank's hands."""
+        """Wait until all that was sent is out of this rank's hands.
+
+        Who goes on to compute, or to sleep, without it may leave a receiver in the middle of a large message.
+        """
+        if not self._pending:
+            return
         patience = Patience(0.001)
         while not self.flush():
             patience.wait()
@@ -148,6 +186,39 @@ class World:
                 self.flush()
                 eager = 0.0
             return self._mailbox.take(tag, eager)
+
+    def post(self, rank: int, tag: int, memory: Any) -> Transfer:
+        """Begin to send contiguous memory as it is; nobody may change it before that is done."""
+        with self._guard:
+            self.messages["bulk"] += 1
+            self.bytes["bulk"] += memory.nbytes
+            request = self._comm.Isend([memory, memory.nbytes, self._mpi.BYTE], dest=rank, tag=tag)
+            return self._keep(Transfer(self, request, memory, tag))
+
+    def send_with(self, rank: int, tag: int, message: tuple[Any, ...], memory: Any | None) -> Transfer | None:
+        """Send a message and memory behind it, in the same order to every receiver."""
+        with self._guard:
+            self.send(rank, tag, message, wait=False)
+            return None if memory is None else self.post(rank, BULK, memory)
+
+    def expect(self, rank: int, tag: int, memory: Any) -> Transfer:
+        """Begin to receive what a rank posts into contiguous memory of the same size."""
+        with self._guard:
+            request = self._comm.Irecv([memory, memory.nbytes, self._mpi.BYTE], source=rank, tag=tag)
+            return self._keep(Transfer(self, request, memory, tag))
+
+    def _keep(self, transfer: Transfer) -> Transfer:
+        self._kept.add(transfer)
+        return transfer
+
+    def fresh_tag(self) -> int:
+        """Return a tag for memory that this rank asks for, and that nothing else on its way here has."""
+        with self._guard:
+            taken = {transfer.tag for transfer in list(self._kept) if not transfer.done()}
+            while True:
+                self._tag = self._tag + 1 if self._tag < _LAST_TAG else _FIRST_TAG
+                if self._tag not in taken:
+                    return self._tag
 
     def abort(self, code: int) -> None:
         """End all ranks at once."""

@@ -31,7 +31,7 @@ from pydsm.native.region import (
     waits,
     watch_element,
 )
-from pydsm.native.twins import Lines, Twins, lines_for
+from pydsm.native.twins import HELD, Lines, Twins, lines_for
 from pydsm.native.undo import UndoRecord
 from pydsm.native.words import (
     REFUSED,
@@ -48,6 +48,7 @@ from pydsm.native.words import (
 )
 
 __all__ = [
+    "HELD",
     "REFUSED",
     "THROUGH",
     "Bell",

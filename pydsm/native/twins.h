@@ -133,6 +133,41 @@ static int dsm_take(const dsm_twins *t, int64_t start, int64_t stop, uint64_t nu
     return 1;
 }
 
+/* Write a diff here, and know it as told by the next message to its home; 0 if it is none of this array.
+ *
+ * The number is drawn in the same step as all is written: nobody can tell the home behind it what was there before.
+ */
+static int dsm_put(const dsm_twins *t, const char *from, const char *stop, uint64_t *line, uint64_t *number) {
+    for (int writing = 0; writing <= 1; writing++) {
+        const char *at = from;
+        int64_t last = -1;
+        while (stop - at >= DSM_RECORD) {
+            uint64_t first;
+            uint32_t count;
+            memcpy(&first, at, 8);
+            memcpy(&count, at + 8, 4);
+            at += DSM_RECORD;
+            int64_t start = (int64_t)first * t->unit, bytes = (int64_t)count * t->unit;
+            if (!writing) {
+                if (start < 0 || bytes > stop - at || start > t->size - bytes) return 0;
+            } else {
+                dsm_count(t, start, start + bytes, *number, &last);
+                memcpy(t->data + start, at, (size_t)bytes);
+                memcpy(t->twin + start, at, (size_t)bytes);
+            }
+            at += bytes;
+        }
+        if (at != stop) return 0;
+        if (!writing) {
+            dsm_latch(line);
+            *number = line[1] + 1;
+            dsm_store(line + 1, *number);
+        }
+    }
+    dsm_unlatch(line);
+    return 1;
+}
+
 /* --- hearing ------------------------------------------------------------------------------------ */
 
 static inline void dsm_write_new(char *to, const char *from, int64_t count) {

@@ -32,16 +32,42 @@ cdef extern from "twins.h" nogil:
     int64_t dsm_first_unlike(const char *a, const char *b, int64_t at, int64_t stop, int64_t unit)
     int dsm_take(const dsm_twins *t, int64_t start, int64_t stop, uint64_t number, uint64_t *sent, dsm_bytes *to,
                  int64_t *last)
+    int dsm_put(const dsm_twins *t, const char *at, const char *stop, uint64_t *line, uint64_t *number)
     int dsm_receive(const dsm_twins *t, const char *at, const char *stop, uint64_t *latch)
     void dsm_merge(const dsm_twins *t, const char *news, int64_t start, int64_t stop)
     int64_t dsm_stripe_bytes(const dsm_twins *t, int64_t stripe)
 
+cdef extern from "element.h" nogil:
+    enum: DSM_B1, DSM_I1, DSM_I2, DSM_I4, DSM_I8, DSM_U1, DSM_U2, DSM_U4, DSM_U8, DSM_F4, DSM_F8
+    enum: DSM_ADD, DSM_MUL, DSM_MIN, DSM_MAX, DSM_AND, DSM_OR, DSM_XOR
+    ctypedef struct dsm_updates:
+        char *base
+        Py_ssize_t stride, rows
+        const Py_ssize_t *index
+        Py_ssize_t first, step, count, columns
+        const Py_ssize_t *offset
+        const char *value
+        Py_ssize_t value_stride
+        const Py_ssize_t *value_offset
+    Py_ssize_t dsm_update(int kind, int op, const dsm_updates *u, void *own, Py_ssize_t start)
+
 cnp.import_array()
+
+cdef dict KINDS = {
+    "b1": DSM_B1, "i1": DSM_I1, "i2": DSM_I2, "i4": DSM_I4, "i8": DSM_I8, "u1": DSM_U1, "u2": DSM_U2, "u4": DSM_U4,
+    "u8": DSM_U8, "f4": DSM_F4, "f8": DSM_F8,
+}
+cdef dict OPS = {
+    "add": DSM_ADD, "mul": DSM_MUL, "min": DSM_MIN, "max": DSM_MAX, "and": DSM_AND, "or": DSM_OR, "xor": DSM_XOR,
+}
 
 cdef enum:
     LINE = 8                   # words that a node keeps of each home: latch, sent, heard
     PART = 16                  # before each part of a message: the array's id and the length
-    HELD = 1 << 18             # bytes that are compared while others wait for the latch
+    MOST = 1 << 18
+
+HELD = MOST
+"""Bytes that are compared while others wait for the latch."""
 
 
 def lines_for(Py_ssize_t homes):
@@ -199,10 +225,14 @@ cdef class Twins:
         return found
 
     cdef int64_t at_once(self) noexcept:
-        return max(<int64_t> 1, HELD // self.of.stripe)
+        return max(<int64_t> 1, MOST // self.of.stripe)
 
     cdef inline int64_t byte(self, int64_t stripe) noexcept:
         return min(self.of.size, stripe * self.of.stripe)
+
+    def held(self, first, stop=None):
+        """Return how many bytes are compared when some stripes are told."""
+        return (len(first) if stop is None else stop - first) * self.of.stripe
 
     def version(self, Py_ssize_t stripe):
         """Return which version of a stripe is here."""
@@ -258,6 +288,85 @@ cdef class Twins:
     cdef void note_run(self, int64_t first, int64_t stop) noexcept:
         cdef int64_t last = -1
         dsm_take(&self.of, self.byte(first), self.byte(stop), 0, NULL, NULL, &last)
+
+    # -- updates -----------------------------------------------------------------------------
+
+    def update(self, Lines lines not None, Py_ssize_t home, cnp.ndarray stripes not None,
+               cnp.ndarray positions not None, cnp.ndarray values not None, str op, bint numbered):
+        """Combine values into elements, one after the other, and know what comes of it as told.
+
+        Parameters
+        ----------
+        lines : Lines
+        home : int
+            Of all the elements.
+        stripes : ndarray of intp
+            Theirs, ascending, none twice.
+        positions : ndarray of intp, contiguous
+            Of the elements in the flattened array.
+        values : ndarray, contiguous
+            One for each element, or one for all, of the array's dtype.
+        op : str
+        numbered : bool
+            This is to be told to the home; what was written to the stripes before goes with it.
+
+        Returns
+        -------
+        number : int
+            Of the message.
+        content : bytes
+            What was written before, as of `Lines.tell`.
+        """
+        cdef uint64_t *line = lines.line(home)
+        cdef uint64_t number = 0
+        cdef dsm_bytes to
+        cdef dsm_updates u
+        cdef bint done = True
+        cdef Py_ssize_t i, item = values.itemsize
+        cdef int kind = KINDS[f"{values.dtype.kind}{item}"], what = OPS[op]
+        cdef list runs = self.runs((self, stripes))
+        cdef cnp.npy_intp *which = <cnp.npy_intp *> cnp.PyArray_DATA(stripes)
+        cdef cnp.npy_intp *place = <cnp.npy_intp *> cnp.PyArray_DATA(positions)
+        cdef Py_ssize_t count = positions.shape[0], elements = self.of.size // item
+        if values.shape[0] not in (1, count):
+            raise ValueError(f"{values.shape[0]} values are not for {count} elements")
+        for i in range(count):
+            if place[i] < 0 or place[i] >= elements:
+                raise IndexError(f"element {place[i]} is none of {elements}")
+        u.base, u.stride, u.rows = self.of.data, item, elements
+        u.index, u.first, u.step, u.count, u.columns = <Py_ssize_t *> place, 0, 1, count, 1
+        u.offset, u.value_offset = NULL, NULL
+        u.value, u.value_stride = <char *> cnp.PyArray_DATA(values), item if values.shape[0] == count else 0
+        to.bytes, to.used, to.room = NULL, 0, 0
+        dsm_latch(line)
+        if numbered:
+            number = line[1] + 1
+            dsm_store(line + 1, number)
+            done = self.take(runs, number, line + 1, &to)
+        if done:
+            dsm_update(kind, what, &u, NULL, 0)
+            u.base = self.of.twin                    # not a copy: a worker's own update, not noted yet, stays unlike
+            dsm_update(kind, what, &u, NULL, 0)
+        for i in range(stripes.shape[0]):
+            if number > self.of.pushed[which[i]]:
+                dsm_store(self.of.pushed + which[i], number)
+            dsm_store(self.of.versions + which[i], self.of.versions[which[i]] + 1)
+        dsm_unlatch(line)
+        try:
+            if not done:
+                raise MemoryError(f"there is no memory for a message of what was written, {to.used} bytes so far")
+            return number, PyBytes_FromStringAndSize(to.bytes, to.used)
+        finally:
+            free(to.bytes)
+
+    def put(self, Lines lines not None, Py_ssize_t home, const unsigned char[::1] diff not None):
+        """Write a diff here that the home is told by a message; return the number of that."""
+        cdef uint64_t *line = lines.line(home)
+        cdef const char *at = <const char *> &diff[0] if diff.shape[0] else NULL
+        cdef uint64_t number = 0
+        if not dsm_put(&self.of, at, at + diff.shape[0], line, &number):
+            raise ValueError(f"a message of {diff.shape[0]} bytes is no diff of array {self.array_id}")
+        return number
 
     # -- in ----------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from pydsm.core.events import Instrument, Observer
 from pydsm.handles import pickle_as_handle
 from pydsm.races import segments, summary
 from pydsm.races.checked import CheckedArray, StrictArray
+from pydsm.races.detector import Detector  # here, in the parent: else each worker of each run would import it
 from pydsm.races.options import RaceOptions
 from pydsm.races.report import Race, from_json
 from pydsm.races.sites import texts_of
@@ -49,8 +50,6 @@ class RaceCheck(Instrument):
 
     def observer(self, namespace: Namespace, rank: int, size: int) -> Observer:
         """Return the detector of a worker."""
-        from pydsm.races.detector import Detector
-
         return Detector(self.options, namespace, rank, size)
 
     def after_run(self, arrays: Sequence[Any], results: Sequence[Any] | None) -> None:

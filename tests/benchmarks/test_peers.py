@@ -55,6 +55,13 @@ def test_a_launcher_that_ends_at_once_is_quoted() -> None:
         remote(1)
 
 
+def test_what_a_launcher_says_on_the_standard_output_is_no_answer() -> None:
+    launcher = ["sh", "-c", "echo rank 3 was killed >&2; echo ===; echo BAD TERMINATION"]
+    remote = Remote(__name__, "doubled", 1, launcher=launcher)
+    with remote, pytest.raises(RuntimeError, match="it ended: rank 3 was killed"):
+        remote(1)
+
+
 def test_the_other_side_cleans_up_at_the_end(tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     with Remote(__name__, "marked", str(mark)) as remote:

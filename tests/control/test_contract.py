@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import pytest
 
 import pydsm
+from tests.effort import LONG
 from tests.memory import contract
 from tests.memory.contract import *  # noqa: F403
 from tests.memory.contract import NewTeam
@@ -25,7 +25,7 @@ ASKED: dict[str, dict[str, Any]] = {
     "pct": {"schedule": "seed=3 strategy=pct steps=200"},
     "release": {"schedule": 1, "memory": "release"},
 }
-if os.environ.get("PYDSM_LONG"):
+if LONG:
     ASKED["entry"] = {"schedule": 2, "memory": "entry"}
     ASKED["checked"] = {"schedule": 1, "check": "happens-before"}
     ASKED["weak pct"] = {"schedule": "seed=5 strategy=pct steps=300", "memory": "release"}

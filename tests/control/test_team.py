@@ -14,8 +14,9 @@ import pytest
 
 import pydsm
 from pydsm.control.board import Board, Word
+from tests.effort import LONG
 
-SEEDS = 100 if os.environ.get("PYDSM_LONG") else 10
+SEEDS = 100 if LONG else 10
 
 
 def run(

@@ -5,7 +5,8 @@ before the k-th of them it kills itself.  That is done for k = 1, 2, 3, ... unti
 comes through, so each line that the operation executes has been a crash, and the parent has
 checked each time what was left.  A line that is reached again counts the first time, unless
 the scenario says otherwise, and a scenario that differs little from another takes every m-th
-point; with PYDSM_TORTURE set it is every bytecode of every line the first ten times.
+point, and every 2m-th without PYDSM_LONG; with PYDSM_TORTURE set it is every bytecode of every
+line the first ten times.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any, Final
 
 import pydsm
 from tests.crash.children import Child, fork, kill_here
+from tests.effort import LONG
 
 __all__ = ["PATIENCE", "TORTURE", "Point", "Scenario", "crash_at_every_line"]
 
@@ -94,12 +96,18 @@ class Scenario:
 def crash_at_every_line(scenario: Scenario) -> list[Point]:
     """Let a victim die at every line of the operation in turn; return those lines."""
     points: list[Point] = []
-    for count in itertools.count(1, 1 if TORTURE else scenario.stride):
+    for count in itertools.count(1, _step(scenario)):
         point = _crash(scenario, count)
         if point is None:
             break
         points.append(point)
     return points
+
+
+def _step(scenario: Scenario) -> int:
+    if TORTURE or scenario.stride == 1:
+        return 1
+    return scenario.stride if LONG else 2 * scenario.stride
 
 
 def _crash(scenario: Scenario, count: int) -> Point | None:

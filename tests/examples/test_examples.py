@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.effort import LONG
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 SMALL = {
@@ -14,11 +16,11 @@ SMALL = {
     "mat_mult": "--size 31",
     "find_primes": "--limit 5003 --piece 100",
     "distances": "--points 41",
-    "histogram": "--size 32",
+    "histogram": "--size 16",
     "k_means": "--points 400 --clusters 4 --rounds 5",
     "jacobi": "--size 21 --sweeps 25",
     "page_rank": "--pages 90 --rounds 5",
-    "hogwild": "--samples 1000 --features 40",
+    "hogwild": "--samples 400 --features 30",
     "mandelbrot": "--rows 30 --steps 20",
     "survive_kills": "--accounts 5 --transfers 100",
     "shortest_paths": "--places 60 --roads 300",
@@ -41,6 +43,10 @@ WORK = {  # what the workers of each script run
     "ring_buffer": "work",
 }
 
+WHERE = [("coherent", 3), ("release", 2), ("entry", 3)]
+if LONG:
+    WHERE += [("coherent", 2), ("release", 3), ("entry", 2)]
+
 
 def run(*command: str, memory: str = "coherent") -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(EXAMPLES), "PYDSM_MEMORY": memory}
@@ -58,7 +64,7 @@ def test_every_script_is_tested_and_listed() -> None:
     assert all(f"`python examples/{script}.py" in readme for script in scripts)
 
 
-@pytest.mark.parametrize(("memory", "workers"), [("coherent", 2), ("coherent", 3), ("release", 3), ("entry", 3)])
+@pytest.mark.parametrize(("memory", "workers"), WHERE)
 @pytest.mark.parametrize("script", SMALL)
 def test_script_finds_its_result_right_on_every_memory(script: str, memory: str, workers: int) -> None:
     program = str(EXAMPLES / f"{script}.py")

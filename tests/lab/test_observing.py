@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import platform
 from importlib.util import find_spec
 
@@ -9,13 +8,13 @@ import pytest
 import pydsm
 from pydsm import lab
 from pydsm.lab import machine
+from tests.effort import LONG
 from tests.lab.programs import rendered
 
 needs_replicas = pytest.mark.skipif(
     find_spec("pydsm.memory.release") is None, reason="this pydsm has no memory with replicas"
 )
 LAZY = [pytest.param(memory, marks=needs_replicas) for memory in ("release", "entry")]
-LONG = bool(os.environ.get("PYDSM_LONG"))
 
 
 @pytest.mark.parametrize("memory", ["machine", "coherent", *LAZY])

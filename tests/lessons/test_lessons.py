@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
 import pytest
 
+from tests.effort import LONG
 from tests.lessons.pages import LESSONS, SECTIONS, Block, blocks, headings, run_again, sections
 
-LONG = bool(os.environ.get("PYDSM_LONG"))
-TIMES = 20 if LONG else 5
+TIMES = 20 if LONG else 3
 REPEATS_ITSELF = re.compile(r"for _ in range\(\d+\)\}")
 """What a program does that prints the set of several results, and is run by tests/test_docs.py as it is."""
 EACH = pytest.mark.parametrize("page", LESSONS, ids=lambda page: page.stem)

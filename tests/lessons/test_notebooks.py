@@ -6,7 +6,6 @@ import contextlib
 import importlib.util
 import io
 import json
-import os
 import re
 import subprocess
 from pathlib import Path
@@ -15,11 +14,12 @@ from typing import Any
 
 import pytest
 
+from tests.effort import LONG
 from tests.lessons.pages import LESSONS, ROOT, blocks, run_together
 
 nbformat = pytest.importorskip("nbformat")
 FOLDED = re.compile(r"<details><summary>.*?```text\n(.*?)```", re.DOTALL)
-EXECUTED = LESSONS[3:5] if not os.environ.get("PYDSM_LONG") else LESSONS
+EXECUTED = LESSONS if LONG else LESSONS[3:5]
 
 
 @pytest.fixture(scope="module")

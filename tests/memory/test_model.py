@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from typing import Any
 
 import pytest
 
 import pydsm
 from pydsm.memory import replica
+from tests.effort import LONG
 from tests.memory.model import NAMES, ROWS, Model, Step, program
 from tests.memory.wrong_programs import turns
 
 SIZE = 3
-SEEDS = range(400 if os.environ.get("PYDSM_LONG") else 15)
+SEEDS = range(400 if LONG else 10)
 LENGTH = 60
 
 

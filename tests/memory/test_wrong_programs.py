@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import pydsm
+from tests.effort import LONG
 from tests.memory import wrong_programs
 from tests.memory.wrong_programs import turns
 
-RUNS = 20 if os.environ.get("PYDSM_LONG") else 6
+RUNS = 20 if LONG else 4
 
 
 def results(memory: str, program: Callable[..., Any], which: str) -> list[tuple[Any, list[int]]]:

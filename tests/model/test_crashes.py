@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tests.effort import LONG
 from tests.model.crashes import FLAWS, CrashModel
 from tests.model.explore import explore
 
@@ -26,15 +27,18 @@ TEAMS: dict[str, dict[str, Any]] = {
     "new recoverer, two die": {"modes": "xr", "crashes": 2, "births": 1},
     "somebody new and undo": {"modes": "uu", "births": 1},
     "three": {"modes": "xxx", "crashes": 2},
-    "three and reader": {"modes": "xxs"},
-    "three and readers": {"modes": "xss"},
     "three and recoverer": {"modes": "xsr"},
-    "three and recoverers": {"modes": "xrr", "crashes": 2},
     "three and undo": {"modes": "uur"},
-    "three taking over": {"modes": "rrx", "abandoned": True},
     "three taking over and reader": {"modes": "rrs", "abandoned": True},
     "three refused, nobody dies": {"modes": "rxx", "crashes": 0, "abandoned": True},
 }
+if LONG:
+    TEAMS |= {
+        "three and reader": {"modes": "xxs"},
+        "three and readers": {"modes": "xss"},
+        "three and recoverers": {"modes": "xrr", "crashes": 2},
+        "three taking over": {"modes": "rrx", "abandoned": True},
+    }
 CAUGHT_IN = {
     "bury the slow": ("recoverer", "two are inside"),
     "bury as free": ("two", "wrong rows are free"),

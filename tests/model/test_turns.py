@@ -1,14 +1,13 @@
 from __future__ import annotations
 
-import os
-
 import pytest
 
+from tests.effort import LONG
 from tests.model.explore import explore
 from tests.model.turns import FLAWS, Model
 
 PROGRAMS = [("0", 1), ("11", 0), ("22", 1), ("12", 2), ("111", 0), ("011", 1), ("001", 2), ("010", 3)]
-if os.environ.get("PYDSM_LONG"):
+if LONG:
     PROGRAMS += [("111", 1), ("111", 2), ("0011", 1)]
 CAUGHT_IN = {
     "no look at the dead": ("12", 2),

@@ -7,7 +7,6 @@ import functools
 import importlib.util
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.mpi.launchers import ROOT, is_open_mpi, launcher
 
 __all__ = [
     "LONG",
@@ -30,27 +31,7 @@ __all__ = [
 ]
 
 LONG = pytest.mark.skipif(not os.environ.get("PYDSM_LONG"), reason="a longer form: PYDSM_LONG=1")
-ROOT = Path(__file__).parents[2]
 _PATIENCE = 100.0
-
-
-@functools.cache
-def launcher() -> list[str]:
-    """Return how to start ranks: the mpiexec beside this Python, or else the one on the path."""
-    beside = Path(sys.executable).parent / "mpiexec"
-    found = str(beside) if beside.exists() else shutil.which("mpiexec")
-    if found is None:
-        return []
-    said = subprocess.run([found, "--version"], capture_output=True, text=True, timeout=20)
-    if "Open MPI" in said.stdout or "Open MPI" in said.stderr or "PRTE" in said.stdout:
-        options = "--oversubscribe --mca osc ^ucx --mca mpi_yield_when_idle 1 --mca btl_base_warn_component_unused 0"
-        return [found, *(["--allow-run-as-root"] if os.geteuid() == 0 else []), *options.split()]
-    return [found]
-
-
-def is_open_mpi() -> bool:
-    """Say whether the launcher is Open MPI's."""
-    return "--oversubscribe" in launcher()
 
 
 @functools.cache

@@ -612,7 +612,7 @@ def test_each_operation_sends_the_messages_it_needs_and_no_more(team: pydsm.Team
         "far atomic": {"atomic": 1},
         "own atomic": {"pull": 1},
         "wait": {"wait": 1},
-        "get": {"pull": 1},
+        "get": {"fetch": 1},
         "view and arithmetic": {},
     }
 

@@ -64,6 +64,12 @@ def test_programs_of_all_kinds_have_exact_results(nodes: str, path: str, tmp_pat
     run_inside(nodes, path, "litmus.py large.py", tmp_path / "log")
 
 
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize(("nodes", "path"), choice(("0,1,2|3,4", "memory")))
+def test_rows_are_copied_exactly(nodes: str, path: str, tmp_path: Path) -> None:
+    run_inside(nodes, path, "copies.py", tmp_path / "log")
+
+
 def see(job: Job, wanted: str, seconds: float = 60.0) -> re.Match[str]:
     """Wait until the job has said something."""
     until = time.monotonic() + seconds

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pydsm
 from pydsm import native
 from pydsm.array import GlobalArray, _read_rows, rows_of
+from tests.effort import LONG
 
 SIZES = [(23, None), (23, 5), (23, 1), (700, None), (700, 64), (3000, 3000), (5000, 2500)]
 """Rows and stripes: blocks of 1 and of more, stripes whose bits need memory and others."""
@@ -131,6 +132,7 @@ def progressions(count: int) -> st.SearchStrategy[Any]:
     )
 
 
+@settings(max_examples=80 if LONG else 40)
 @given(st.sampled_from(VIEWS), st.data())
 @pytest.mark.parametrize("keys", [lists, index_arrays, masks_and_lists_of_bools, progressions])
 @pytest.mark.parametrize("which", range(len(SIZES)), ids=[str(size) for size in SIZES])

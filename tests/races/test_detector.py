@@ -16,6 +16,7 @@ import pydsm
 from pydsm.core.diff import unit_of
 from pydsm.races.layout import ArrayPlan
 from pydsm.races.machine import READ, WRITE, Watcher, report_to, watch
+from tests.effort import LONG
 from tests.races.spying import Spy, spied
 
 WORKERS = 3
@@ -240,7 +241,7 @@ def test_a_unit_divides_every_field(dtype: str, unit: int) -> None:
 
 
 def test_of_two_accesses_at_the_same_time_at_least_one_sees_the_other() -> None:
-    rounds = 20_000 if os.environ.get("PYDSM_LONG") else 300
+    rounds = 20_000 if LONG else 300
     turns = np.frombuffer(mmap.mmap(-1, 4096), np.int64)  # what the detector knows nothing of
 
     def work(worker: Any) -> set[int]:

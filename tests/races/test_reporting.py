@@ -20,6 +20,7 @@ from pydsm.races.check import RaceCheck
 from pydsm.races.options import RaceOptions, read_options
 from pydsm.races.report import from_json, to_json
 from pydsm.races.suppress import read_patterns
+from tests.effort import LONG
 from tests.races.programs import programs
 from tests.races.running import lines_of, run
 
@@ -248,7 +249,7 @@ def test_workers_that_are_not_forked_are_checked_too(start: Any) -> None:
 @pytest.mark.parametrize("check", ["happens-before", "predict", "strict"])
 @pytest.mark.parametrize("memory", ["release", "entry"])
 def test_replicas_are_checked_as_one_memory_is(memory: str, check: str, capfd: pytest.CaptureFixture[str]) -> None:
-    wanted = {"locks", "flags", "views"} if os.environ.get("PYDSM_LONG") else {"flags"}
+    wanted = {"locks", "flags", "views"} if LONG else {"flags"}
     for program in programs():
         if program.category in wanted and program.only in ("", check):
             found = {lines_of(race) for race in run(program, 2, check, memory=memory) if not race.possible}

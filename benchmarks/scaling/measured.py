@@ -20,9 +20,8 @@ from benchmarks.settings import Settings
 from benchmarks.workers import timed
 from pydsm import GlobalArray, Team, Worker
 
-__all__ = ["TITLE", "rows"]
+__all__ = ["rows"]
 
-TITLE = "More workers"
 _SIZES = (1, 2, 4, 8)
 _APPLICATION = ALL["k-means"]
 _ADDITIONS = 300_000
