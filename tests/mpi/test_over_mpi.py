@@ -80,10 +80,12 @@ def see(job: Job, wanted: str, seconds: float = 60.0) -> re.Match[str]:
     return found
 
 
-def fail(how: str, log: Path, during: Callable[[Job], None] = lambda job: None, namespace: str = "") -> tuple[int, str]:
+def fail(
+    how: str, log: Path, during: Callable[[Job], None] = lambda job: None, namespace: str = "", **environment: str
+) -> tuple[int, str]:
     """Let a job fail; return its exit code and what it said; nothing may be left of it."""
     namespace = namespace or f"f{secrets.token_hex(4)}"
-    with start("0,1|2,3", HERE / "failing.py", how, namespace, str(log.parent), log=log) as job:
+    with start("0,1|2,3", HERE / "failing.py", how, namespace, str(log.parent), log=log, **environment) as job:
         during(job)
         code = job.wait(60)
     assert left_in_shared_memory(namespace, job.output) == []
@@ -159,6 +161,12 @@ def test_nothing_is_left_whoever_is_ended_and_how(whom: str | int, signals: str,
                 os.kill(pid, signal.Signals[f"SIG{name}"])
 
     code, _ = fail("interrupt", tmp_path / "log", end, namespace)
+    assert code != 0
+
+
+def test_nothing_is_left_where_each_rank_has_a_segment_of_its_own(tmp_path: Path) -> None:
+    """MPICH has one for each where it goes over the network."""
+    code, _ = fail("kill", tmp_path / "log", **NETWORK)
     assert code != 0
 
 
