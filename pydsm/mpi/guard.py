@@ -16,14 +16,14 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from pydsm.mpi import reaper
 from pydsm.sync.namespace import default_name
 
-__all__ = ["Reaper", "Whereabouts", "be_watched", "dismiss_watch", "watch_server"]
+__all__ = ["Reaper", "Whereabouts", "be_watched", "dismiss_watch", "library_files", "watch_server"]
 
 _OF_LIBRARY: Final = re.compile(r"/dev/shm/(?:mpich|psm|vader|sm_segment|ucx)[^\s]*")
 _HIGH: Final = 1000
@@ -63,9 +63,11 @@ class Reaper:
         The process of each rank of this node.
     nodes : int
         How many nodes there are.
+    files : iterable of str
+        What the MPI library of these ranks has in shared memory; see `library_files`.
     """
 
-    def __init__(self, labels: Mapping[int, str], pids: Mapping[int, int], nodes: int) -> None:
+    def __init__(self, labels: Mapping[int, str], pids: Mapping[int, int], nodes: int, files: Iterable[str]) -> None:
         is_chief = 0 in pids
         token, name = secrets.token_hex(16), f"@pydsm.{secrets.token_hex(8)}"
         listeners = [socket.socket(socket.AF_UNIX)]
@@ -95,7 +97,7 @@ class Reaper:
         self._process.stdout.readline()  # it watches
         self._poll = select.poll()
         self._poll.register(self._process.stdout, select.POLLIN)
-        for path in _library_files():
+        for path in files:
             self.tell(f"file {path}")
         self.tell(f"names {default_name()}")
 
@@ -168,7 +170,7 @@ def _addresses(any_socket: socket.socket) -> tuple[str, ...]:
     return away or tuple(found)
 
 
-def _library_files() -> set[str]:
+def library_files() -> set[str]:
     """Return what the MPI library has in shared memory, as this process maps it."""
     with open("/proc/self/maps") as maps:
         return {found.group() for line in maps if (found := _OF_LIBRARY.search(line))}

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable
 
 from pydsm.crew import enter_job
-from pydsm.mpi.guard import Reaper, be_watched, dismiss_watch, watch_server
+from pydsm.mpi.guard import Reaper, be_watched, dismiss_watch, library_files, watch_server
 from pydsm.mpi.job import MpiJob
 from pydsm.mpi.nodes import Nodes
 from pydsm.mpi.server import Server
@@ -60,13 +60,15 @@ def main(program: str, run: Callable[[], None]) -> int:
 def _watch(world: World, nodes: Nodes) -> tuple[list[int], Reaper | None]:
     """Let the reaper of each node watch its ranks, and that of rank 0 all; return all pids, and a server's reaper."""
     processes = world.gather((os.getpid(), platform.node()))
+    files = world.gather(library_files())
     pids = [pid for pid, _ in processes]
     node = next(ranks for ranks in nodes.ranks if world.rank in ranks)
     reaper = None
     if node[0] == world.rank:
         mine = range(world.size) if world.rank == 0 else node
         labels = {rank: _label(nodes, rank, *processes[rank]) for rank in mine}
-        reaper = Reaper(labels, {rank: pids[rank] for rank in node}, len(nodes.ranks))
+        used = set().union(*(files[rank] for rank in node))
+        reaper = Reaper(labels, {rank: pids[rank] for rank in node}, len(nodes.ranks), used)
     where = world.gather(None if reaper is None else reaper.whereabouts)
     chief = be_watched(world.rank, where[node[0]], where[0])
     linked = None not in world.gather(chief)

@@ -35,8 +35,9 @@ def say_what_is_used() -> None:
             print(f"uses {file}", flush=True)
 
 
-def go_on(worker: pydsm.Worker, how: str) -> None:
+def go_on(worker: pydsm.Worker, how: str, namespace: str, folder: str = "") -> None:
     A = worker["A"]
+    say_what_is_used()
     if how == "later" and worker.rank == worker.size - 1:
         threading.Timer(0.5, os._exit, (7,)).start()
     if how in ("nothing", "later"):
@@ -55,7 +56,7 @@ def go_on(worker: pydsm.Worker, how: str) -> None:
             if how == "parent":
                 os.kill(int(A[1]), signal.SIGKILL)
             if how == "server":
-                os.kill(pid_of_rank(worker.size // 2 + 1, sys.argv[2]), signal.SIGKILL)
+                os.kill(pid_of_rank(worker.size // 2 + 1, namespace), signal.SIGKILL)
     if how == "stuck":
         if worker.rank == worker.size - 1:
             A.wait_until(2, "==", 1)
@@ -71,7 +72,8 @@ def go_on(worker: pydsm.Worker, how: str) -> None:
             with A.locked(slice(None)):
                 A[2] += 1
     finally:
-        print(f"worker {worker.rank} unwound", flush=True)
+        if folder:  # what is printed now may be lost when the launcher sees the program fail
+            Path(folder, f"worker {worker.rank} unwound").touch()
 
 
 if __name__ == "__main__":
@@ -81,7 +83,7 @@ if __name__ == "__main__":
             A[1] = os.getpid()
             print(f"program {os.getpid()}", flush=True)
             say_what_is_used()
-            team.run(go_on, sys.argv[1])
+            team.run(go_on, *sys.argv[1:])
             if sys.argv[1] == "later":
                 time.sleep(1000)  # nobody looks after the workers now
     except KeyboardInterrupt:
