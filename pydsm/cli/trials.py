@@ -122,13 +122,11 @@ class Trials:
             os.set_blocking(run.pipe, False)  # a process that the program left behind may have the other end
             told = pipe.read(_PIPE) or b""
         path = self._path(run.plan)
-        with open(f"{path}.err", errors="replace") as file:
-            errors = file.read(_KEPT)
+        errors = _written(f"{path}.err")
         outcome = run.verdict or _outcome(run.plan, told, code, errors)
         if outcome.kind == "hang":
             outcome.what += _where(errors)
-        with open(f"{path}.out", errors="replace") as file:
-            outcome.output = file.read(_KEPT)
+        outcome.output = _written(f"{path}.out")
         outcome.errors = errors
         for line in _report(path):
             outcome.steps = max(outcome.steps, line.get("steps", 0))
@@ -174,6 +172,13 @@ def _trial(pipe: int, options: argparse.Namespace, plan: Plan, path: str) -> Non
 
 
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+
+
+def _written(file: str) -> str:
+    """Return the beginning of what a run has written; nothing if it was ended before it began."""
+    with contextlib.suppress(FileNotFoundError), open(file, errors="replace") as content:
+        return content.read(_KEPT)
+    return ""
 
 
 def _report(path: str) -> list[dict[str, Any]]:

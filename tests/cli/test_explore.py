@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pydsm.cli import trials
 from pydsm.cli.outcomes import Outcome, findings_of, of_error
 from pydsm.control import Plan
 from pydsm.errors import DeadlockError, WorkerDiedError, WorkerError
@@ -288,3 +291,16 @@ def test_the_same_deadlock_of_other_ranks_and_the_same_failure_of_another_worker
     found = findings_of(Outcome(Plan(seed), *of_error(error)) for seed, error in enumerate(errors))
     assert [(finding.kind, len(finding.runs)) for finding in found] == [("deadlock", 3), ("failure", 2), ("death", 2)]
     assert found[1].what == "worker 0 raised ValueError: x"
+
+
+def test_runs_that_are_ended_before_they_wrote_anything_are_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begin(pipe: int, options: object, plan: Plan, path: str) -> None:
+        if plan.seed:
+            time.sleep(100)
+
+    monkeypatch.setattr(trials, "_trial", begin)
+    runs = trials.Trials(argparse.Namespace(), str(tmp_path), 2, 50.0).run([Plan(0), Plan(1)])
+    assert next(runs).what.startswith("the program left with exit code 0")
+    runs.close()
