@@ -11,7 +11,6 @@ import itertools
 import pickle
 import select
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
@@ -58,9 +57,12 @@ class MpiJob:
         """Return so many workers, the first of the job; all unless given."""
         return MpiCrew(self, self.nodes.crew(size))
 
-    def abort(self, code: int) -> None:
-        """End all ranks at once: why was said."""
-        self.server.reaper.tell("quiet")
+    def abort(self, code: int, why: str = "") -> None:
+        """End all ranks at once.
+
+        The reaper says why, if nobody has: what rank 0 says last may be lost with it.
+        """
+        self.server.reaper.tell(f"quiet {why}")
         self.world.abort(code)
 
     def end(self, code: int) -> None:
@@ -251,9 +253,7 @@ class _Run:
                 )
 
     def _abort(self, why: str) -> None:
-        sys.stderr.write(f"pydsm: {why}: the job ends\n")
-        sys.stderr.flush()
-        self._job.abort(1)
+        self._job.abort(1, why)
 
     # -- what is heard ------------------------------------------------------------------------------
 

@@ -18,7 +18,8 @@ rank 0 raises an error and aborts), then it kills those of its node: a launcher 
 
 Input: a line of JSON (see `Reaper`), then lines: ``linked`` or ``alone`` (whether all ranks have a connection to the
 chief), ``bye`` (whatever ends now ends in order), ``file PATH`` and ``names NAMESPACE`` (to be removed when all are
-dead), ``forget NAMESPACE``, ``chief HOST PORT TOKEN`` (where it is), ``quiet`` (who dies now was named: end all).
+dead), ``forget NAMESPACE``, ``chief HOST PORT TOKEN`` (where it is), ``quiet WHY`` (who dies now does not count: end
+all, and say why, if there is something to say).
 Output: a dot when it listens, then ``died RANK``.
 """
 
@@ -246,6 +247,8 @@ class Reaper:
             self._tell_others(b"bye\n")
         elif what == "quiet":
             self._quiet = True
+            if name:
+                _write(2, f"pydsm: {name}: the job ends\n")
             self._end()
         else:
             self._sweep.add(line)

@@ -58,11 +58,10 @@ def go_on(worker: pydsm.Worker, how: str, namespace: str, folder: str = "") -> N
             if how == "server":
                 os.kill(pid_of_rank(worker.size // 2 + 1, namespace), signal.SIGKILL)
     if how == "stuck":
-        if worker.rank == worker.size - 1:
-            A.wait_until(2, "==", 1)
-            raise KeyError("on purpose")
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        A.store_release(2, 1)
+        worker.barrier()  # nobody is stopped before that
+        if worker.rank == worker.size - 1:
+            raise KeyError("on purpose")
         time.sleep(1000)
     try:
         if how == "interrupt":
