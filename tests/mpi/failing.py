@@ -43,6 +43,8 @@ def go_on(worker: pydsm.Worker, how: str, namespace: str, folder: str = "") -> N
     if how in ("nothing", "later"):
         return
     if worker.rank == worker.size - 1:
+        if how == "raise":
+            A.wait_until(3, "==", 1)  # the other one has something to unwind
         with A.locked(0):
             if how == "raise":
                 raise KeyError("on purpose")
@@ -64,6 +66,8 @@ def go_on(worker: pydsm.Worker, how: str, namespace: str, folder: str = "") -> N
             raise KeyError("on purpose")
         time.sleep(1000)
     try:
+        if worker.rank == 0:
+            A.store_release(3, 1)
         if how == "interrupt":
             worker.barrier()
             print("running" if worker.rank == 0 else "", flush=True)
