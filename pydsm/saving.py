@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
-import zipfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +14,7 @@ __all__ = ["load_arrays", "save_arrays"]
 def save_arrays(file: str | os.PathLike[str], arrays: Mapping[str, Any]) -> None:
     """Write arrays by name; the file is the old one or the new one, whole, at any time."""
     path = os.fspath(file)
-    beside = f"{path}.{secrets.token_hex(4)}"
+    beside = f"{path}.{os.urandom(4).hex()}"
     try:
         with open(beside, "xb") as output:
             np.savez(output, allow_pickle=False, **{name: np.asarray(array) for name, array in arrays.items()})
@@ -37,6 +35,8 @@ def load_arrays(file: str | os.PathLike[str], arrays: Mapping[str, Any]) -> None
     ValueError
         The file is none of these, has not all of the arrays, or has one of another shape or dtype.
     """
+    import zipfile  # with what it brings, a tenth of the time of `import pydsm`
+
     try:
         with np.load(file, allow_pickle=False) as saved:
             found = {name: saved[name] for name in arrays if name in saved}

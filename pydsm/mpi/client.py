@@ -59,9 +59,8 @@ class Client:
     ) -> None:
         self.world, self.node, self.team = world, node, team
         self._take, self._servers = take, node.crew.servers
-        self.asker = self._asker = world.rank, tag
+        self.asker = world.rank, tag
         self._step = step
-        self._last = 0
         self._answers: dict[int, Answer] = {}
         self._unwanted: set[int] = set()
 
@@ -100,8 +99,8 @@ class Client:
 
     def acquire_one(self, home: int, array_id: int, known: bytes, *, shared: bool) -> tuple[int, memoryview]:
         """Get one stripe, however long it takes; return how much the home had been told, and what of it is new."""
-        ticket, node, world, tag = self.ticket(), self.node, self.world, self._asker[1]
-        message = wish(self.team, node.index, self._asker, ticket, node.lines.sent(home), array_id, known, int(shared))
+        ticket, node, world, tag = self.ticket(), self.node, self.world, self.asker[1]
+        message = wish(self.team, node.index, self.asker, ticket, node.lines.sent(home), array_id, known, int(shared))
         world.send_packed(self._servers[home], SERVER, "acquire", message)
         while (found := world.receive(tag, EAGER)) is not None:
             content = found[1]
@@ -120,7 +119,7 @@ class Client:
         node = self.node
         needs = node.lines.sent(home) if home != node.index else 0
         options = shared + 2 * once
-        message = wish(self.team, node.index, self._asker, ticket, needs, array_id, known, options)
+        message = wish(self.team, node.index, self.asker, ticket, needs, array_id, known, options)
         self.world.send_packed(node.crew.servers[home], SERVER, "acquire", message)
         self.world.settle()
         return ticket
@@ -132,8 +131,7 @@ class Client:
 
     def ticket(self) -> int:
         """Return the number of my next request; never one of another run, whose answers may still come."""
-        self._last = next(_TICKETS) & 0xFFFFFFFF
-        return self._last
+        return next(_TICKETS) & 0xFFFFFFFF
 
     def ask(self, home: int, kind: str, *body: Any, needs: Mapping[int, int] | None = None) -> int:
         """Send a home a request; return its ticket.
@@ -143,7 +141,7 @@ class Client:
         ticket = self.ticket()
         if needs is None:
             needs = {self.node.index: self.node.lines.sent(home)} if home != self.node.index else {}
-        self._send(home, Request(kind, self.team, self.node.index, 0, needs, self._asker, ticket, body))
+        self._send(home, Request(kind, self.team, self.node.index, 0, needs, self.asker, ticket, body))
         return ticket
 
     def wait(self, transfer: Transfer | None, ticket: int) -> None:
@@ -201,7 +199,7 @@ class Client:
         return answer
 
     def _cancel(self, home: int, ticket: int) -> None:
-        request = Request("cancel", self.team, self.node.index, 0, {}, self._asker, 0, (ticket,))
+        request = Request("cancel", self.team, self.node.index, 0, {}, self.asker, 0, (ticket,))
         self._send(home, request)
 
     # -- what is asked often ------------------------------------------------------------

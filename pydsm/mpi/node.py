@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 
 from pydsm.core import names
-from pydsm.core.layout import Description, LockHeader
+from pydsm.core.layout import Description
 from pydsm.ipc import segment
 from pydsm.mpi.homes import Homes
 from pydsm.mpi.nodes import Crew
@@ -72,10 +72,6 @@ class Node:
         return [self.lines.sent(home) for home in range(self.crew.nodes)]
 
     # -- arrays -----------------------------------------------------------------------
-
-    def homes_of(self, header: LockHeader) -> Homes:
-        """Return the homes of an array's stripes, or of a named lock."""
-        return Homes(header.stripes, self.crew.counts)
 
     def home_of_lock(self, array_id: int) -> int:
         """Return the home of a named lock: they go round."""

@@ -109,10 +109,6 @@ class Nodes:
         """Return the rank that serves a rank's node."""
         return next(ranks[0] for ranks in self.ranks if rank in ranks)
 
-    def is_server(self, rank: int) -> bool:
-        """Say whether a rank serves its node."""
-        return self.server_of(rank) == rank
-
     def crew(self, size: int | None) -> Crew:
         """Return who works for a team of that many workers (None: all): the first so many.
 

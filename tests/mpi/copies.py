@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
 import pydsm
-from pydsm.native import held
-from tests.conftest import our_names
+from tests.mpi.litmus import _no_leaks, team
+
+__all__ = ["_no_leaks", "team"]
 
 LARGE = 1 << 18  # of 8 bytes: several pieces
-
-
-@pytest.fixture(autouse=True)
-def _no_leaks() -> Iterator[None]:
-    yield
-    gc.collect()
-    assert our_names() == [], "names left in shared memory"
-    assert held() == 0, "rows or locks still held"
-
-
-@pytest.fixture
-def team() -> Iterator[pydsm.Team]:
-    with pydsm.Team() as team:
-        yield team
 
 
 def key_among(random: np.random.Generator, rows: np.ndarray, count: int) -> Any:
