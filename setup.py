@@ -76,11 +76,11 @@ setup(
     package_data={
         "pydsm": ["py.typed"],
         "pydsm.lab": ["tests/*.litmus", "tests/order.txt"],
-        "pydsm.native": ["*.pyi", "*.h", "*.pyx", "*.pxi"],
+        "pydsm.native": ["*.pyi", "*.h", "*.pyx", "*.pxd", "*.pxi"],
         "pydsm.trace": ["page/*"],
     },
     ext_modules=cythonize(
-        [native(name) for name in ("words", "undo", "region", "races", "twins", "mailbox")], language_level=3
+        [native(name) for name in ("words", "undo", "region", "races", "twins", "post")], language_level=3
     ),
     install_requires=["numpy>=1.25", "SharedArray>=3.2.4", "posix_ipc>=1.1.1", "threadpoolctl>=3.1"],
     extras_require={

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from pydsm.mpi.messages import GRANT, HEAD, Answer, Request, release, update, wish
+from pydsm.mpi.messages import Answer, Request, release, update, wish
 from pydsm.mpi.node import Node
 from pydsm.mpi.replica import Block, Replica, Some
 from pydsm.mpi.stopping import whole
 from pydsm.mpi.world import EAGER, SERVER, Patience, Transfer, World
+from pydsm.native import Caller, Twins
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -58,8 +59,9 @@ class Client:
         take: Callable[[int, bytearray], None] | None = None,
     ) -> None:
         self.world, self.node, self.team = world, node, team
-        self._take, self._servers = take, node.crew.servers
+        self._take = take
         self.asker = world.rank, tag
+        self.caller = Caller(world.packed, node.lines, node.crew.servers, SERVER, tag, team, node.index, world.rank)
         self._step = step
         self._answers: dict[int, Answer] = {}
         self._unwanted: set[int] = set()
@@ -74,7 +76,7 @@ class Client:
     def tell(self, home: int, number: int, content: bytes, given: Given | None = None) -> None:
         """Send a home a numbered message: what was written, and what is given back."""
         message = release(self.team, self.node.index, self.world.rank, number, content, given)
-        self.world.send_packed(self.node.crew.servers[home], SERVER, "push" if given is None else "release", message)
+        self.world.packed.send(self.node.crew.servers[home], SERVER, "push" if given is None else "release", message)
 
     def update(self, home: int, replica: Replica, positions: NDArray[np.intp], values: NDArray[Any], op: str) -> None:
         """Send values to be combined into elements of a home; here they are combined at once."""
@@ -84,7 +86,7 @@ class Client:
         with whole():
             number, content = replica.twins.update(node.lines, home, stripes, positions, values, op, True)
             message = update(self.team, node.index, number, array_id, content, positions, values, op)
-            self.world.send_packed(node.crew.servers[home], SERVER, "update", message)
+            self.world.packed.send(node.crew.servers[home], SERVER, "update", message)
         self.world.settle()
         if number - node.lines.heard(home) > _AHEAD:
             self.flush([home])  # a home that is slower than its nodes is not to be buried
@@ -97,21 +99,21 @@ class Client:
         self.node.publish(wanted, self.tell)
         self.world.settle()
 
-    def acquire_one(self, home: int, array_id: int, known: bytes, *, shared: bool) -> tuple[int, memoryview]:
-        """Get one stripe, however long it takes; return how much the home had been told, and what of it is new."""
-        ticket, node, world, tag = self.ticket(), self.node, self.world, self.asker[1]
-        message = wish(self.team, node.index, self.asker, ticket, node.lines.sent(home), array_id, known, int(shared))
-        world.send_packed(self._servers[home], SERVER, "acquire", message)
-        while (found := world.receive(tag, EAGER)) is not None:
-            content = found[1]
-            if content[0] == GRANT:
-                _, _, _, _, who, applied, _ = HEAD.unpack_from(content)
-                if who == ticket:
-                    return applied, memoryview(content)[HEAD.size :]
-            assert self._take is not None
-            self._take(*found)
-        answer = self.answer(home, ticket)
-        return answer.applied, answer.content[1]
+    def acquire_one(self, home: int, twins: Twins, stripe: int, *, shared: bool) -> None:
+        """Get one stripe and what is new of it, however long it takes."""
+        ticket, caller = self.ticket(), self.caller
+        caller.ask(home, twins, stripe, shared, ticket)
+        found: Any = ()
+        while isinstance(found, tuple):
+            if found:
+                assert self._take is not None
+                self._take(*found)
+            found = caller.await_grant(home, twins, ticket, EAGER)
+        if found is None:
+            answer = self.answer(home, ticket)
+            self.take(home, answer, [(twins.array_id, answer.content[1])])
+        elif found:
+            self.pull([home])  # the answer was too old
 
     def wish(self, home: int, array_id: int, known: bytes, *, shared: bool, once: bool) -> int:
         """Ask a home for stripes; return the request's ticket."""
@@ -120,7 +122,7 @@ class Client:
         needs = node.lines.sent(home) if home != node.index else 0
         options = shared + 2 * once
         message = wish(self.team, node.index, self.asker, ticket, needs, array_id, known, options)
-        self.world.send_packed(node.crew.servers[home], SERVER, "acquire", message)
+        self.world.packed.send(node.crew.servers[home], SERVER, "acquire", message)
         self.world.settle()
         return ticket
 

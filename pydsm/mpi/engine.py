@@ -132,7 +132,7 @@ class Engine(Exchange):
         if len(stripes) == 1 and region.timeout is None and self.client.is_alone:
             key = thread, array_id, stripes.start
             if key not in depths:
-                self._want_one(home, array_id, stripes.start, shared=region.shared)
+                self.client.acquire_one(home, self.node.twins[array_id], stripes.start, shared=region.shared)
             depths[key] = depths.get(key, 0) + 1
             return
         deadline = None if region.timeout is None else deadline_of(region.timeout)
@@ -143,24 +143,11 @@ class Engine(Exchange):
         for key in keys:
             depths[key] = depths.get(key, 0) + 1
 
-    def _want_one(self, home: int, array_id: int, stripe: int, *, shared: bool) -> None:
-        """Have one stripe of an array, and its rows."""
-        twins, lines = self.node.replicas[array_id].twins, self.node.lines
-        applied, block = self.client.acquire_one(home, array_id, twins.wish(stripe, stripe + 1), shared=shared)
-        lines.hear(home, applied)
-        if len(block) and twins.merge(lines, home, block, applied):
-            self.client.pull([home])  # the answer was too old
-
     def leave(self, home: int, twins: Twins, stripes: range, *, written: bool = True) -> None:
         """Take home what was written in stripes, and give them back."""
-        array_id, given = twins.array_id, []
-        if left := [stripe for stripe in stripes if self._is_left(array_id, stripe)]:
-            given.append((array_id, left))
-        with whole():
-            parts: list[Some] = [(twins, stripes.start, stripes.stop)] if written else []
-            number, content = self.node.lines.tell(home, parts, bool(given))
-            if number:
-                self.client.tell(home, number, content, given)
+        array_id = twins.array_id
+        left = [stripe for stripe in stripes if self._is_left(array_id, stripe)]
+        self.client.caller.give(home, twins, stripes.start, stripes.stop, written, left)
         self.client.world.settle()
 
     def _is_left(self, array_id: int, stripe: int) -> bool:

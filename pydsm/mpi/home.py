@@ -16,15 +16,13 @@ import numpy as np
 from pydsm import native
 from pydsm.errors import BrokenBarrierError, WaitTimeoutError
 from pydsm.mpi.lockqueue import LockQueue, Wanted
-from pydsm.mpi.messages import ACQUIRE, HEAD, RELEASE, SHARED, TAGS, Answer, Request, given_in, grant
+from pydsm.mpi.messages import Answer, Request, grant
 from pydsm.mpi.node import Node
 from pydsm.mpi.parcels import Parcels
 from pydsm.mpi.world import World
-from pydsm.native import StripeLocks, Twins
+from pydsm.native import Desk, StripeLocks, Twins
 
 __all__ = ["Home"]
-
-_ONE: Final = 24  # bytes of a wish for one stripe
 
 
 class Home:
@@ -47,6 +45,22 @@ class Home:
         self.queue = LockQueue(self.locks.__getitem__)
         self.on_leftovers: Callable[[list[str]], None] = lambda sentences: None
         self._early: list[Request] = []
+        queue, give, share = self.queue, self.queue.give, self.queue.share
+        self.desk = Desk(
+            world.packed,
+            node.lines,
+            node.index,
+            self.applied,
+            self.locks,
+            node.twins,
+            queue.held,
+            queue.lines,
+            self._early,
+            give=give,
+            share=share,
+            go_on=self._go_on,
+        )
+        """Does what nearly every packed message wants at once; all else is for `take`."""
         self._watched: list[Request] = []
         self._roots: dict[int, Any] = {}
         self._elements: dict[tuple[tuple[int, int], int], Any] = {}
@@ -94,35 +108,6 @@ class Home:
             return
         self._act(request)
         self._go_on()
-
-    def take_packed(self, source: int, content: bytearray) -> bool:
-        """Do what nearly every packed message wants at once: a stripe that is free, or one given back in its turn.
-
-        Says whether that was all; else the message is one for `take`.
-        """
-        kind, flags, node, _, who, number, length = HEAD.unpack_from(content)
-        rest = memoryview(content)[HEAD.size :]
-        if kind == ACQUIRE:
-            if len(rest) != _ONE or self.applied[node] < number or length not in self.locks:
-                return False
-            stripe = int.from_bytes(rest[:8], "little")
-            if not self.queue.take_at_once(length, stripe, source, flags & SHARED != 0):
-                return False
-            replica, block = self.node.replicas.get(length), b""
-            if replica is not None:
-                block = replica.twins.collect(self.node.lines, self.node.index, rest)
-            self.world.send_packed(source, flags >> TAGS, "answer", grant(who, self.applied[node], block))
-            return True
-        if kind != RELEASE or number != self.applied[node] + 1:
-            return False
-        if length:
-            self.node.receive(rest[:length])
-        for array_id, stripes in given_in(rest[length:]):
-            self.queue.give(who, array_id, stripes)
-        self.applied[node] = number
-        if self._early:
-            self._go_on()
-        return True
 
     def _go_on(self) -> None:
         """Do what came too early, and is due by now."""
@@ -211,7 +196,7 @@ class Home:
         if replica is not None:
             block = replica.twins.collect(self.node.lines, self.node.index, request.body[1])
         content = grant(request.ticket, self.applied[request.node], block)
-        self.world.send_packed(*request.asker, "answer", content)
+        self.world.packed.send(*request.asker, "answer", content)
 
     def _cancel(self, request: Request) -> None:
         ticket = request.body[0]

@@ -49,17 +49,6 @@ class Wanted:
         return self.array_id, self.stripes[self.got]
 
 
-@dataclass(slots=True)
-class _Held:
-    """Who has a stripe through this server."""
-
-    owner: int | None
-    sharers: Counter[int]
-
-
-_NOBODY: Final[Counter[int]] = Counter()
-
-
 class LockQueue:
     """The lock words of one home, for the ranks of other nodes.
 
@@ -67,32 +56,28 @@ class LockQueue:
     ----------
     locks_of : callable
         Returns the lock words of an array by its id.
+
+    Attributes
+    ----------
+    held : dict of tuple to int or Counter
+        Who has a stripe through this server: a rank, or how often which ranks share it.
+    lines : dict of tuple to deque
+        Who waits for a stripe.
     """
 
     def __init__(self, locks_of: Callable[[int], StripeLocks]) -> None:
         self._locks_of = locks_of
-        self._held: dict[_Key, _Held] = {}
-        self._lines: dict[_Key, deque[Wanted]] = {}
+        self.held: dict[_Key, int | Counter[int]] = {}
+        self.lines: dict[_Key, deque[Wanted]] = {}
         self._waiting: dict[tuple[tuple[int, int], int], Wanted] = {}
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def take_at_once(self, array_id: int, stripe: int, rank: int, shared: bool) -> bool:
-        """Take a stripe that nobody has through this server or waits for; say whether it was free."""
-        key = array_id, stripe
-        if key in self._held or key in self._lines:
-            return False
-        locks = self._locks_of(array_id)
-        if not locks.try_take(self, stripe, locks.me(), shared, False):
-            return False
-        self._note(key, rank, shared)
-        return True
-
     def ask(self, wanted: Wanted) -> bool:
         """Take what can be taken; say whether that is all, else it waits."""
         if wanted.stripes:
-            self._lines.setdefault(wanted.key, deque()).append(wanted)
+            self.lines.setdefault(wanted.key, deque()).append(wanted)
         if self._go_on(wanted):
             return True
         self._waiting[wanted.name] = wanted
@@ -101,7 +86,7 @@ class LockQueue:
     def turn(self) -> list[Wanted]:
         """Try the first of each line, and who is behind it if it has got on; return those that have everything now."""
         ready = []
-        for line in list(self._lines.values()):
+        for line in list(self.lines.values()):
             while line:
                 first = line[0]
                 if self._go_on(first):
@@ -125,8 +110,8 @@ class LockQueue:
 
     def holders(self, wanted: Wanted) -> list[int]:
         """Return the ranks of other nodes that have the stripe a request has come to."""
-        held = self._held.get(wanted.key, _Held(None, _NOBODY))
-        return sorted(held.sharers) if held.owner is None else [held.owner]
+        holder = self.held.get(wanted.key, _NOBODY)
+        return [holder] if isinstance(holder, int) else sorted(holder)
 
     def give(self, rank: int, array_id: int, stripes: Iterable[int]) -> None:
         """Take stripes back from a rank."""
@@ -138,66 +123,70 @@ class LockQueue:
         """Take everything back from a rank that has ended, and return what it held."""
         for wanted in [wanted for wanted in self._waiting.values() if wanted.rank == rank]:
             self.cancel(wanted.request.asker, wanted.request.ticket)
-        held = [key for key, entry in self._held.items() if entry.owner == rank or entry.sharers[rank]]
+        held = [key for key in self.held if self._has(rank, key)]
         for array_id, stripe in held:
-            while (array_id, stripe) in self._held and self._has(rank, (array_id, stripe)):
+            while (array_id, stripe) in self.held and self._has(rank, (array_id, stripe)):
                 self.give(rank, array_id, [stripe])
         return held
 
     def _has(self, rank: int, key: _Key) -> bool:
-        held = self._held[key]
-        return held.owner == rank or held.sharers[rank] > 0
+        holder = self.held[key]
+        return holder == rank if isinstance(holder, int) else holder[rank] > 0
 
     def _go_on(self, wanted: Wanted) -> bool:
         locks = self._locks_of(wanted.array_id)
         while wanted.got < len(wanted.stripes):
             key = wanted.key
-            line = self._lines[key]
+            line = self.lines[key]
             if line[0] is not wanted or not self._take(locks, wanted, key):
                 return False
             line.popleft()
             if not line:
-                del self._lines[key]
+                del self.lines[key]
             wanted.got += 1
             if wanted.got < len(wanted.stripes):
-                self._lines.setdefault(wanted.key, deque()).append(wanted)
+                self.lines.setdefault(wanted.key, deque()).append(wanted)
         return True
 
     def _take(self, locks: StripeLocks, wanted: Wanted, key: _Key) -> bool:
-        held = self._held.get(key)
-        if held is not None:
-            if held.owner is not None or not wanted.shared or locks.holder(key[1]):  # a native writer waits: its turn
+        holder = self.held.get(key)
+        if holder is not None:
+            if isinstance(holder, int) or not wanted.shared or locks.holder(key[1]):  # a native writer waits: its turn
                 return False
-            held.sharers[wanted.rank] += 1
+            holder[wanted.rank] += 1
             return True
         if not locks.try_take(wanted, key[1], locks.me(), wanted.shared, False):
             return False
-        self._note(key, wanted.rank, wanted.shared)
+        if wanted.shared:
+            self.share(key, wanted.rank)
+        else:
+            self.held[key] = wanted.rank
         return True
 
-    def _note(self, key: _Key, rank: int, shared: bool) -> None:
-        self._held[key] = _Held(None, Counter((rank,))) if shared else _Held(rank, _NOBODY)
+    def share(self, key: _Key, rank: int) -> None:
+        """Note that a rank is the first to share a stripe."""
+        self.held[key] = Counter((rank,))
 
     def _give(self, locks: StripeLocks, key: _Key, rank: int) -> None:
-        held = self._held.get(key)
-        if held is None:
+        holder = self.held.get(key)
+        if holder is None:
             return
-        if held.owner is None:
-            held.sharers[rank] -= 1
-            held.sharers += Counter()
-            if held.sharers:
+        if not isinstance(holder, int):
+            holder[rank] -= 1
+            holder += Counter()  # without those who share it no more
+            if holder:
                 return
-        del self._held[key]
+        del self.held[key]
         locks.evict(key[1], locks.me())
 
     def _withdraw(self, wanted: Wanted) -> None:
         """Take a request out of its line, and back what it has already."""
         locks, key = self._locks_of(wanted.array_id), wanted.key
-        line = self._lines[key]
+        line = self.lines[key]
         line.remove(wanted)
         if not line:
-            del self._lines[key]
-        if key not in self._held:  # word 0 may be ours already, while sharers leave
+            del self.lines[key]
+        if key not in self.held:  # word 0 may be ours already, while sharers leave
             locks.evict(key[1], locks.me())
         for stripe in wanted.stripes[: wanted.got]:
             self._give(locks, (wanted.array_id, stripe), wanted.rank)

@@ -30,22 +30,19 @@ else is pickled, and a pickle's first byte is none of the packed ones.
 from __future__ import annotations
 
 import pickle
+import sys
 from collections.abc import Mapping
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from pydsm.native.post import FLAGS, KINDS
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "ACQUIRE",
-    "GRANT",
-    "HEAD",
-    "RELEASE",
-    "SHARED",
-    "TAGS",
     "Answer",
     "Request",
     "given_in",
@@ -112,17 +109,14 @@ class Answer(NamedTuple):
 _REQUESTS: Final = frozenset(
     ("push", "release", "acquire", "cancel", "pull", "fetch", "store", "atomic", "wait", "meet", "gather", "share")
 ) | {"make", "drop"}
-ACQUIRE: Final = 1
-GRANT: Final = 2
-RELEASE: Final = 3
+ACQUIRE, GRANT, RELEASE = KINDS
+SHARED, TAGS = FLAGS
 _PUSH: Final = 4
-HEAD: Final = Struct("<BBHIIQQ")  # kind, flags or tag, node, team, rank or ticket, number, length or array
 _UPDATE: Final = 5
-_GIVEN: Final = Struct("<QQ")  # an array, how many of its stripes
-_VALUES: Final = Struct("<QQqQ")  # lengths of diff and positions, the first one, the length of the operation's name
-SHARED: Final = 1
+_HEAD: Final = Struct("=BBHIIQQ")  # kind, flags or tag, node, team, rank or ticket, number, length or array
+_GIVEN: Final = Struct("=QQ")  # an array, how many of its stripes
+_VALUES: Final = Struct("=QQqQ")  # lengths of diff and positions, the first one, the length of the operation's name
 _ONCE: Final = 2
-TAGS: Final = 2  # the asker's tag is from this bit on
 _NOTHING: Final[Mapping[int, int]] = {}
 
 
@@ -130,19 +124,19 @@ def wish(
     team: int, node: int, asker: tuple[int, int], ticket: int, needs: int, array_id: int, known: bytes, options: int
 ) -> bytes:
     """Return a request for stripes; `options`: 1 shared, 2 once."""
-    return HEAD.pack(ACQUIRE, options | asker[1] << TAGS, node, team, ticket, needs, array_id) + known
+    return _HEAD.pack(ACQUIRE, options | asker[1] << TAGS, node, team, ticket, needs, array_id) + known
 
 
 def grant(ticket: int, applied: int, block: bytes) -> bytes:
     """Return the answer to a request for stripes that were had."""
-    return HEAD.pack(GRANT, 0, 0, 0, ticket, applied, 0) + block
+    return _HEAD.pack(GRANT, 0, 0, 0, ticket, applied, 0) + block
 
 
 def release(
     team: int, node: int, rank: int, number: int, content: bytes, given: list[tuple[int, list[int]]] | None = None
 ) -> bytes:
     """Return a message of what was written, and of stripes that are given back."""
-    head = HEAD.pack(_PUSH if given is None else RELEASE, 0, node, team, rank, number, len(content))
+    head = _HEAD.pack(_PUSH if given is None else RELEASE, 0, node, team, rank, number, len(content))
     if not given:
         return head + content
     tail = [_GIVEN.pack(array_id, len(stripes)) + _stripes(stripes) for array_id, stripes in given]
@@ -150,7 +144,7 @@ def release(
 
 
 def _stripes(stripes: list[int]) -> bytes:
-    return stripes[0].to_bytes(8, "little") if len(stripes) == 1 else Struct(f"<{len(stripes)}Q").pack(*stripes)
+    return stripes[0].to_bytes(8, sys.byteorder) if len(stripes) == 1 else Struct(f"={len(stripes)}Q").pack(*stripes)
 
 
 def given_in(content: memoryview) -> list[tuple[int, list[int]]]:
@@ -178,7 +172,7 @@ def update(
     first, count, name = int(positions[0]), len(positions), op.encode()
     is_run = int(positions[-1]) - first == count - 1 and bool((positions[1:] > positions[:-1]).all())
     where = b"" if is_run else positions.tobytes()
-    head = HEAD.pack(_UPDATE, 0, node, team, count, number, array_id)
+    head = _HEAD.pack(_UPDATE, 0, node, team, count, number, array_id)
     return b"".join((head, _VALUES.pack(len(content), len(where), first, len(name)), name, content, where, values.data))
 
 
@@ -199,8 +193,8 @@ def read(source: int, content: bytearray) -> Request | Answer | tuple[Any, ...]:
         if message[0] in _REQUESTS:
             return Request(*message)
         return Answer(*message) if message[0] == "answer" else message
-    _, flags, node, team, who, number, length = HEAD.unpack_from(content)
-    rest = memoryview(content)[HEAD.size :]
+    _, flags, node, team, who, number, length = _HEAD.unpack_from(content)
+    rest = memoryview(content)[_HEAD.size :]
     if kind == _UPDATE:
         return _update(node, team, who, number, length, rest)
     if kind == GRANT:

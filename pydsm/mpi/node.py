@@ -25,7 +25,7 @@ from pydsm.mpi.homes import Homes
 from pydsm.mpi.nodes import Crew
 from pydsm.mpi.replica import Block, Known, Replica, Some
 from pydsm.mpi.stopping import whole
-from pydsm.native import HELD, Lines, lines_for
+from pydsm.native import HELD, Lines, Twins, lines_for
 from pydsm.sync import locksegment
 from pydsm.sync.namespace import Namespace
 
@@ -53,6 +53,7 @@ class Node:
     def __init__(self, namespace: Namespace, crew: Crew, index: int) -> None:
         self.namespace, self.crew, self.index = namespace, crew, index
         self.replicas: dict[int, Replica] = {}
+        self.twins: dict[int, Twins] = {}
         self.by_name: dict[str, Replica] = {}
         words = segment.attach(names.observe_name(namespace.name, "mpi"), _WORD)
         self.lines = Lines(words[: lines_for(crew.nodes)])
@@ -84,6 +85,7 @@ class Node:
             homes = Homes(stripes, self.crew.counts)
             replica = Replica(self.namespace, description, array_id, homes, self.index)
             self.replicas[array_id] = self.by_name[description.name] = replica
+            self.twins[array_id] = replica.twins
         return replica
 
     def know_all(self) -> None:
@@ -105,6 +107,7 @@ class Node:
     def forget(self, array_id: int) -> None:
         """Know an array no more; another one may have its name by now."""
         replica = self.replicas.pop(array_id, None)
+        self.twins.pop(array_id, None)
         if replica is not None and self.by_name.get(replica.name) is replica:
             del self.by_name[replica.name]
 

@@ -21,11 +21,12 @@ from pydsm.ipc import shm
 from pydsm.mpi.committed import SMALL, promised
 from pydsm.mpi.guard import Reaper
 from pydsm.mpi.home import Home
-from pydsm.mpi.messages import RELEASE, Answer, Request, read, release
+from pydsm.mpi.messages import Answer, Request, read, release
 from pydsm.mpi.node import Node
 from pydsm.mpi.nodes import Crew, Nodes
 from pydsm.mpi.replica import Replica
 from pydsm.mpi.world import EAGER, SERVER, WORKER, Patience, World
+from pydsm.native import Desk
 from pydsm.sync import datasegment, locksegment
 from pydsm.sync.barrier import Barrier
 from pydsm.sync.namespace import Namespace
@@ -70,6 +71,7 @@ class Server:
         self.world, self.nodes, self._pids, self.reaper = world, nodes, pids, reaper
         self.workers = next(ranks for ranks in nodes.ranks if ranks[0] == world.rank)[1:]
         self.teams: dict[int, Served] = {}
+        self._desks: dict[int, Desk] = {}
         self.over = False
         self.on_report: Callable[[tuple[Any, ...]], None] = lambda message: None
         self.on_answer: Callable[[Answer], None] = lambda answer: None
@@ -109,11 +111,11 @@ class Server:
         eager : float
             Seconds to look for one, if nothing waits that may be possible without one.
         """
-        found = self.world.receive(SERVER, 0.0 if self._busy else eager)
-        busy = False
-        if found is not None and not self._is_taken(*found):
+        until = 0.0 if self._busy else self._next_watch  # with something waiting, each message may be what it waits for
+        count, found = self.world.packed.serve(SERVER, 0.0 if self._busy else eager, until, self._desks)
+        if found is not None:
             self._take(read(*found))
-        done = found is not None
+        busy, done = False, bool(count or found)
         for served in self.teams.values():
             if served.home is not None and served.home.is_busy:
                 busy = True
@@ -125,13 +127,6 @@ class Server:
         self._busy = busy
         self._patience.longest = _LONGEST_BUSY if busy else _LONGEST
         return done
-
-    def _is_taken(self, source: int, content: bytearray) -> bool:
-        """Say whether a message was one of those that a home does at once."""
-        if content[0] > RELEASE:
-            return False
-        served = self.teams.get(int.from_bytes(content[4:8], "little"))
-        return served is not None and served.home is not None and served.home.take_packed(source, content)
 
     def rest(self, *, idle: bool) -> None:
         """Let others run between two steps."""
@@ -287,6 +282,7 @@ class Server:
             Node.make(served.namespace, served.crew)
             served.node = Node(served.namespace, served.crew, served.index)
             served.home = Home(self.world, served.node, self._make_for(team), self._drop_for(team))
+            self._desks[team] = served.home.desk
             served.home.on_leftovers = lambda sentences: self._report(("leftovers", team, sentences))
 
     def _open(self, team: int, name: str, crew: Crew, index: int, mode: int) -> None:
@@ -317,6 +313,7 @@ class Server:
 
     def _close(self, team: int) -> None:
         served = self.teams.pop(team, None)
+        self._desks.pop(team, None)
         if served is not None:
             for worker in served.crew.workers[served.index]:
                 self.world.send(worker, WORKER, ("close", team), wait=False)
@@ -374,7 +371,7 @@ class Server:
     def _push_for(self, team: int, served: Served) -> Callable[[int, int, bytes], None]:
         def push(home: int, number: int, content: bytes) -> None:
             message = release(team, served.index, self.world.rank, number, content)
-            self.world.send_packed(served.crew.servers[home], SERVER, "push", message)
+            self.world.packed.send(served.crew.servers[home], SERVER, "push", message)
 
         return push
 

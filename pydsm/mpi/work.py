@@ -72,7 +72,7 @@ class WorkerRank:
 
     def step(self, eager: float = 0.0) -> bool:
         """Take one message, if there is one or one comes within some seconds; say so."""
-        found = self.world.receive(WORKER, eager)
+        found = self.world.packed.take(WORKER, eager)
         if found is not None:
             self._take(*found)
         return found is not None

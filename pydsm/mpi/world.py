@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from pydsm.mpi.buffers import LARGEST, Buffers
 from pydsm.mpi.launcher import promised_size
-from pydsm.native import Mailbox
+from pydsm.native import Post
 
 __all__ = ["BULK", "EAGER", "SERVER", "WORKER", "Patience", "Transfer", "World"]
 
@@ -118,15 +118,22 @@ class World:
                 f"the launcher started {promised} processes, but each is an MPI job of its own: mpiexec and the MPI "
                 f"that mpi4py uses ({self.library}) are of different makers; start with the mpiexec of that one"
             )
-        self._byte = MPI.BYTE
-        self._mailbox = Mailbox(self._comm.Improbe, MPI.ANY_SOURCE, MPI.BYTE, MPI.Status())
-        self._pending: list[tuple[Any, bytes]] = []
         self._guard = threading.RLock()
+        comm = self._comm
+        self.packed = Post(comm.Isend, comm.Improbe, MPI.ANY_SOURCE, MPI.BYTE, MPI.Status(), self._guard)
         self._kept: set[Transfer] = set()  # though nobody waits for them any more
         self._tag = _FIRST_TAG
         self.buffers = Buffers(LARGEST)
-        self.messages: Counter[str] = Counter()
-        self.bytes: Counter[str] = Counter()
+
+    @property
+    def messages(self) -> Counter[str]:
+        """How many messages of each kind this rank has sent."""
+        return Counter(self.packed.messages)
+
+    @property
+    def bytes(self) -> Counter[str]:
+        """How many bytes, by kind of message."""
+        return Counter(self.packed.bytes)
 
     @property
     def library(self) -> str:
@@ -149,49 +156,23 @@ class World:
     def send(self, rank: int, tag: int, message: tuple[Any, ...], *, wait: bool = True) -> None:
         """Send a message, whose first item is its kind; with `wait` it is out of this rank's hands on return."""
         content = pickle.dumps(tuple(message), pickle.HIGHEST_PROTOCOL)  # a name for its type would double a short one
-        self.send_packed(rank, tag, message[0], content)
+        self.packed.send(rank, tag, message[0], content)
         if wait:
             self.settle()
-
-    def send_packed(self, rank: int, tag: int, kind: str, content: bytes) -> None:
-        """Send bytes as they are; a large message may be still under way on return: see `settle`."""
-        with self._guard:
-            self.messages[kind] += 1
-            self.bytes[kind] += len(content)
-            request = self._comm.Isend([content, self._byte], rank, tag)
-            if not request.Test():
-                self._pending.append((request, content))
 
     def settle(self) -> None:
         """Wait until all that was sent is out of this rank's hands.
 
         Who goes on to compute, or to sleep, without it may leave a receiver in the middle of a large message.
         """
-        if not self._pending:
-            return
         patience = Patience(0.001)
-        while not self.flush():
+        while not self.packed.flush():
             patience.wait()
-
-    def flush(self) -> bool:
-        """Push on with what is being sent; say whether all of it is gone."""
-        with self._guard:
-            self._pending = [(request, content) for request, content in self._pending if not request.Test()]
-            return not self._pending
-
-    def receive(self, tag: int, eager: float = 0.0) -> tuple[int, bytearray] | None:
-        """Return who sent a message, and its bytes, if one is there or comes within some seconds of yielding."""
-        with self._guard:
-            if self._pending:
-                self.flush()
-                eager = 0.0
-            return self._mailbox.take(tag, eager)
 
     def post(self, rank: int, tag: int, memory: Any) -> Transfer:
         """Begin to send contiguous memory as it is; nobody may change it before that is done."""
         with self._guard:
-            self.messages["bulk"] += 1
-            self.bytes["bulk"] += memory.nbytes
+            self.packed.count("bulk", memory.nbytes)
             request = self._comm.Isend([memory, memory.nbytes, self._mpi.BYTE], dest=rank, tag=tag)
             return self._keep(Transfer(self, request, memory, tag))
 

@@ -1,6 +1,6 @@
 """The only compiled code: atomic words, the steps of a region lock, undoing, and twins."""
 
-from pydsm.native.mailbox import Mailbox
+from pydsm.native.post import Caller, Desk, Post
 from pydsm.native.region import (
     Region,
     RegionGroup,
@@ -53,9 +53,11 @@ __all__ = [
     "THROUGH",
     "Bell",
     "ByteLock",
+    "Caller",
+    "Desk",
     "Lines",
-    "Mailbox",
     "Meeting",
+    "Post",
     "Region",
     "RegionGroup",
     "Rows",

@@ -13,22 +13,12 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 cdef extern from "twins.h" nogil:
-    ctypedef struct dsm_twins:
-        char *data
-        char *twin
-        uint64_t *versions
-        uint64_t *pushed
-        int64_t unit, stripe, size
-    ctypedef struct dsm_bytes:
-        char *bytes
-        int64_t used, room
     enum: DSM_BLOCK_RECORD
     uint64_t dsm_load(const uint64_t *p)
     void dsm_store(uint64_t *p, uint64_t v)
     void dsm_fence()
     void dsm_latch(uint64_t *word)
     void dsm_unlatch(uint64_t *word)
-    char *dsm_more(dsm_bytes *to, int64_t count)
     int64_t dsm_first_unlike(const char *a, const char *b, int64_t at, int64_t stop, int64_t unit)
     int dsm_take(const dsm_twins *t, int64_t start, int64_t stop, uint64_t number, uint64_t *sent, dsm_bytes *to,
                  int64_t *last)
@@ -87,22 +77,21 @@ cdef class Lines:
         `lines_for` of them, in shared memory.
     """
 
-    cdef uint64_t *words
-    cdef readonly Py_ssize_t homes
-    cdef object keep
-
     def __cinit__(self, cnp.ndarray words not None):
         self.words = <uint64_t *> cnp.PyArray_DATA(words)
         self.homes = words.shape[0] // LINE
         self.keep = words
 
-    cdef inline uint64_t *line(self, Py_ssize_t home) except NULL:
+    cdef uint64_t *line(self, Py_ssize_t home) except NULL:
         if home < 0 or home >= self.homes:
             raise IndexError(f"home {home} is none of {self.homes}")
         return self.words + home * LINE
 
     def sent(self, Py_ssize_t home):
         """Return the number of the last message that this node has told the home."""
+        return self.number_sent(home)
+
+    cdef uint64_t number_sent(self, Py_ssize_t home) except? 0:
         return dsm_load(self.line(home) + 1)
 
     def heard(self, Py_ssize_t home):
@@ -111,9 +100,13 @@ cdef class Lines:
 
     def hear(self, Py_ssize_t home, uint64_t number):
         """Know that the home has had a message, and those before it."""
+        self.know_heard(home, number)
+
+    cdef int know_heard(self, Py_ssize_t home, uint64_t number) except -1:
         cdef uint64_t *line = self.line(home)
         if number > dsm_load(line + 2):              # who is overtaken here asks once more than it must
             dsm_store(line + 2, number)
+        return 0
 
     def tell(self, Py_ssize_t home, list parts not None, bint always=False):
         """Write down what differs from its twin in some stripes as the next message to a home.
@@ -133,28 +126,34 @@ cdef class Lines:
         content : bytes
             For `Twins.receive`: parts, each with the array's id and its length before it.
         """
+        cdef dsm_bytes to
+        cdef uint64_t number
+        to.bytes, to.used, to.room = NULL, 0, 0
+        try:
+            number = self.write(home, parts, always, &to)
+            return number, PyBytes_FromStringAndSize(to.bytes, to.used)
+        finally:
+            free(to.bytes)
+
+    cdef uint64_t write(self, Py_ssize_t home, list parts, bint always, dsm_bytes *to) except? 0:
+        """Do what `tell` does, behind what is written already; return the number."""
         cdef uint64_t *line = self.line(home)
         cdef uint64_t number
-        cdef dsm_bytes to
         cdef bint done = True
         cdef list runs = [((<Twins?> part[0]), (<Twins> part[0]).runs(part)) for part in parts]
-        to.bytes, to.used, to.room = NULL, 0, 0
         self.foresee(runs)                           # a number that was drawn has to be sent
         dsm_latch(line)                              # until it is given up, nothing here can fail or run Python code
         number = line[1] + 1
         if always:
             dsm_store(line + 1, number)
         for twins, stripes in runs:
-            done = done and (<Twins> twins).take(<list> stripes, number, line + 1, &to)
+            done = done and (<Twins> twins).take(<list> stripes, number, line + 1, to)
         if line[1] != number:
             number = 0
         dsm_unlatch(line)
-        try:
-            if not done:
-                raise MemoryError(f"there is no memory for a message of what was written, {to.used} bytes so far")
-            return number, PyBytes_FromStringAndSize(to.bytes, to.used)
-        finally:
-            free(to.bytes)
+        if not done:
+            raise MemoryError(f"there is no memory for a message of what was written, {to.used} bytes so far")
+        return number
 
     cdef int foresee(self, list runs) except -1:
         """Raise MemoryError unless there is the memory that a message takes, with all copies of it."""
@@ -209,11 +208,6 @@ cdef class Twins:
         Bytes that are compared as one; bytes of a stripe.
     """
 
-    cdef dsm_twins of
-    cdef readonly uint64_t array_id
-    cdef readonly Py_ssize_t stripes
-    cdef object keep
-
     def __cinit__(self, uint64_t array_id, cnp.ndarray data not None, cnp.ndarray twin not None,
                   cnp.ndarray versions not None, cnp.ndarray pushed not None, Py_ssize_t unit, Py_ssize_t stripe):
         if unit < 1 or stripe < 1 or stripe % unit or data.shape[0] != twin.shape[0]:
@@ -254,7 +248,7 @@ cdef class Twins:
     cdef int64_t at_once(self) noexcept:
         return max(<int64_t> 1, MOST // self.of.stripe)
 
-    cdef inline int64_t byte(self, int64_t stripe) noexcept:
+    cdef int64_t byte(self, int64_t stripe) noexcept:
         return min(self.of.size, stripe * self.of.stripe)
 
     def held(self, first, stop=None):
@@ -400,10 +394,12 @@ cdef class Twins:
     def receive(self, Lines lines not None, Py_ssize_t home, const unsigned char[::1] diff not None,
                 bint at_once=False):
         """At home: bring in what another node told; or, `at_once`, what a worker of this node puts."""
-        cdef uint64_t *line = lines.line(home)
-        cdef const char *at = <const char *> &diff[0] if diff.shape[0] else NULL
-        if not dsm_receive(&self.of, at, at + diff.shape[0], line, at_once):
-            raise ValueError(f"a message of {diff.shape[0]} bytes is no diff of array {self.array_id}")
+        self.bring_in(lines, home, <const char *> &diff[0] if diff.shape[0] else NULL, diff.shape[0], at_once)
+
+    cdef int bring_in(self, Lines lines, Py_ssize_t home, const char *at, int64_t length, bint at_once) except -1:
+        if not dsm_receive(&self.of, at, at + length, lines.line(home), at_once):
+            raise ValueError(f"a message of {length} bytes is no diff of array {self.array_id}")
+        return 0
 
     def wish(self, first, stop=None):
         """Return which versions of stripes are here, to ask a home for newer ones.
@@ -413,21 +409,25 @@ cdef class Twins:
         first, stop : int
             Neighbouring stripes; or, without `stop`, an array of stripes.
         """
-        cdef int64_t one, end, run[2]
+        cdef int64_t one, end
         cdef dsm_bytes to
-        cdef char *at
         to.bytes, to.used, to.room = NULL, 0, 0
         try:
             for one, end in self.runs((self, first) if stop is None else (self, first, stop)):
-                at = dsm_more(&to, 16 + 8 * (end - one))
-                if at == NULL:
-                    raise MemoryError(f"there is no memory for a request for {end - one} stripes")
-                run[0], run[1] = one, end - one
-                memcpy(at, run, 16)
-                memcpy(at + 16, self.of.versions + one, 8 * (end - one))
+                self.write_known(one, end, &to)
             return PyBytes_FromStringAndSize(to.bytes, to.used)
         finally:
             free(to.bytes)
+
+    cdef int write_known(self, int64_t first, int64_t stop, dsm_bytes *to) except -1:
+        cdef int64_t run[2]
+        cdef char *at = dsm_more(to, 16 + 8 * (stop - first))
+        if at == NULL:
+            raise MemoryError(f"there is no memory for a request for {stop - first} stripes")
+        run[0], run[1] = first, stop - first
+        memcpy(at, run, 16)
+        memcpy(at + 16, self.of.versions + first, 8 * (stop - first))
+        return 0
 
     @staticmethod
     def stripes_in(const unsigned char[::1] wish not None):
@@ -446,41 +446,44 @@ cdef class Twins:
 
     def collect(self, Lines lines not None, Py_ssize_t home, const unsigned char[::1] wish not None):
         """At home: return what is newer than in a wish, for `merge`; empty if nothing is."""
-        cdef uint64_t *line = lines.line(home)
-        cdef const char *at = <const char *> &wish[0] if wish.shape[0] else NULL
-        cdef const char *end = at + wish.shape[0]
-        cdef int64_t run[2]
-        cdef int64_t stripe, count
-        cdef uint64_t known, version
         cdef dsm_bytes to
-        cdef char *room
         to.bytes, to.used, to.room = NULL, 0, 0
         try:
-            while end - at >= 16:
-                memcpy(run, at, 16)
-                at += 16
-                if run[1] < 0 or run[1] > (end - at) // 8:
-                    raise ValueError(f"a message of {wish.shape[0]} bytes is no wish for stripes")
-                self.check(run[0], run[0] + run[1])
-                for stripe in range(run[0], run[0] + run[1]):
-                    memcpy(&known, at, 8)
-                    at += 8
-                    if dsm_load(self.of.versions + stripe) == known:
-                        continue
-                    count = dsm_stripe_bytes(&self.of, stripe)
-                    room = dsm_more(&to, DSM_BLOCK_RECORD + count)
-                    if room == NULL:
-                        raise MemoryError(f"there is no memory for an answer of {to.used + count} bytes")
-                    memcpy(room, &stripe, 8)
-                    dsm_latch(line)                  # a write that is noted after this has a newer version
-                    version = dsm_load(self.of.versions + stripe)
-                    # Not the replica: what is written there and not noted may be taken back, and no version would say so.
-                    memcpy(room + DSM_BLOCK_RECORD, self.of.twin + stripe * self.of.stripe, count)
-                    dsm_unlatch(line)
-                    memcpy(room + 8, &version, 8)
+            self.write_newer(lines, home, <const char *> &wish[0] if wish.shape[0] else NULL, wish.shape[0], &to)
             return PyBytes_FromStringAndSize(to.bytes, to.used)
         finally:
             free(to.bytes)
+
+    cdef int write_newer(self, Lines lines, Py_ssize_t home, const char *at, int64_t length, dsm_bytes *to) except -1:
+        cdef uint64_t *line = lines.line(home)
+        cdef const char *end = at + length
+        cdef int64_t run[2]
+        cdef int64_t stripe, count
+        cdef uint64_t known, version
+        cdef char *room
+        while end - at >= 16:
+            memcpy(run, at, 16)
+            at += 16
+            if run[1] < 0 or run[1] > (end - at) // 8:
+                raise ValueError(f"a message of {length} bytes is no wish for stripes")
+            self.check(run[0], run[0] + run[1])
+            for stripe in range(run[0], run[0] + run[1]):
+                memcpy(&known, at, 8)
+                at += 8
+                if dsm_load(self.of.versions + stripe) == known:
+                    continue
+                count = dsm_stripe_bytes(&self.of, stripe)
+                room = dsm_more(to, DSM_BLOCK_RECORD + count)
+                if room == NULL:
+                    raise MemoryError(f"there is no memory for an answer of {to.used + count} bytes")
+                memcpy(room, &stripe, 8)
+                dsm_latch(line)                      # a write that is noted after this has a newer version
+                version = dsm_load(self.of.versions + stripe)
+                # Not the replica: what is written there and not noted may be taken back, and no version would say so.
+                memcpy(room + DSM_BLOCK_RECORD, self.of.twin + stripe * self.of.stripe, count)
+                dsm_unlatch(line)
+                memcpy(room + 8, &version, 8)
+        return 0
 
     def merge(self, Lines lines not None, Py_ssize_t home, const unsigned char[::1] block not None, uint64_t applied):
         """Bring in what a home has collected; return the stripes of which that is too old.
@@ -493,22 +496,25 @@ cdef class Twins:
         applied : int
             Number of the last message of this node that the home had had by then.
         """
+        return self.merge_block(lines, home, <const char *> &block[0] if block.shape[0] else NULL, block.shape[0],
+                                applied)
+
+    cdef list merge_block(self, Lines lines, Py_ssize_t home, const char *at, int64_t length, uint64_t applied):
         cdef uint64_t *line = lines.line(home)
-        cdef const char *at = <const char *> &block[0] if block.shape[0] else NULL
-        cdef const char *end = at + block.shape[0]
+        cdef const char *end = at + length
         cdef int64_t stripe, count
         cdef uint64_t version
         cdef list old = []
         while at < end:
             if end - at < DSM_BLOCK_RECORD:
-                raise ValueError(f"a message of {block.shape[0]} bytes is no block of array {self.array_id}")
+                raise ValueError(f"a message of {length} bytes is no block of array {self.array_id}")
             memcpy(&stripe, at, 8)
             memcpy(&version, at + 8, 8)
             at += DSM_BLOCK_RECORD
             self.check(stripe, stripe + 1)
             count = dsm_stripe_bytes(&self.of, stripe)
             if count > end - at:
-                raise ValueError(f"a message of {block.shape[0]} bytes is no block of array {self.array_id}")
+                raise ValueError(f"a message of {length} bytes is no block of array {self.array_id}")
             dsm_latch(line)
             if self.of.pushed[stripe] > applied:
                 old.append(stripe)

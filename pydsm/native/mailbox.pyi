@@ -1,6 +1,0 @@
-from collections.abc import Callable
-from typing import Any
-
-class Mailbox:
-    def __init__(self, improbe: Callable[..., Any], any_source: int, byte: Any, status: Any) -> None: ...
-    def take(self, tag: int, eager: float = 0) -> tuple[int, bytearray] | None: ...
