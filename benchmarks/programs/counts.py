@@ -34,39 +34,6 @@ WIDE = 4096
 Sent = tuple[Counter[str], Counter[str]]
 
 
-class Rounds:
-    """Counts the round trips of a rank: how often it receives after it has sent."""
-
-    def __init__(self, world: Any) -> None:
-        self.world, self.count, self.has_sent = world, 0, False
-
-    def __enter__(self) -> Rounds:
-        self._watch("send", "send_packed")
-        receive = self.world.receive
-
-        def receiving(*arguments: Any) -> Any:
-            found = receive(*arguments)
-            if found is not None and self.has_sent:
-                self.count, self.has_sent = self.count + 1, False
-            return found
-
-        self.world.receive = receiving
-        return self
-
-    def _watch(self, *names: str) -> None:
-        for send in [getattr(self.world, name) for name in names if hasattr(self.world, name)]:
-
-            def sending(*arguments: Any, send: Any = send, **named: Any) -> None:
-                self.has_sent = True
-                send(*arguments, **named)
-
-            setattr(self.world, send.__name__, sending)
-
-    def __exit__(self, *exc: object) -> None:
-        for name in ("send", "send_packed", "receive"):
-            vars(self.world).pop(name, None)
-
-
 def operations(worker: pydsm.Worker) -> dict[str, Callable[[], Any]]:
     A, wide = worker["A"], worker["wide"]
     crew = _world_and_crew()[1]
@@ -149,9 +116,9 @@ def act(worker: pydsm.Worker, what: str, times: int, folder: str) -> tuple[Sent,
     elif what in operations(worker) and (actor or what in TOGETHER):
         do = operations(worker)[what]
         if times:
-            with Rounds(world) as rounds:
-                do()
-            count = rounds.count
+            world.packed.take_rounds()
+            do()
+            count = world.packed.take_rounds()
         for _ in range(times - 1):
             do()
     worker.barrier()

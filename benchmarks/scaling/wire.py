@@ -57,7 +57,7 @@ KNOWN: Final = 13
 """What says besides of which array that is, in a message that asks about all of them."""
 PART: Final = 16
 """What says of which array changes are..."""
-RECORD: Final = 12
+RECORD: Final = 16
 """... and where a run of neighbouring elements is, with their values behind."""
 STRIPE: Final = 16
 """A stripe's number and version, with its elements behind."""

@@ -26,6 +26,7 @@ from pydsm.mpi.engine import Engine
 from pydsm.mpi.pieces import select
 from pydsm.mpi.region import homed_region
 from pydsm.mpi.values import Values
+from pydsm.native import HomedRegion
 from pydsm.observed import ObservedArray, ObservedRegion
 from pydsm.sync.locktable import deadline_of
 from pydsm.sync.namespace import Namespace
@@ -87,11 +88,12 @@ class MpiArray(ObservedArray):
         fence: bool = False,
         undo: bool = False,
         recover: bool = False,
-    ) -> ObservedRegion:
+    ) -> ObservedRegion | HomedRegion:
         """Hold rows while inside ``with``; see `GlobalArray.locked`."""
         if not fence and not undo:
             region = native.locked(self, rows, shared=shared, timeout=timeout, recover=recover)
-            homed = homed_region(engine(), region)
+            working = engine()
+            homed = None if working is None else homed_region(working, region)
             if homed is not None:
                 return homed
         return super().locked(rows, shared=shared, timeout=timeout, fence=fence, undo=undo, recover=recover)

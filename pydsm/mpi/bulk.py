@@ -33,6 +33,7 @@ from pydsm.mpi.replica import Replica, Some
 from pydsm.mpi.stopping import whole
 from pydsm.mpi.values import Values
 from pydsm.mpi.world import SERVER, Transfer
+from pydsm.native import next_ticket
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -181,7 +182,7 @@ def put(client: Client, replica: Replica, chosen: Selection, values: Values) -> 
             replica.twins.receive(client.node.lines, home, content, at_once=True)
         else:
             if last[home] == number:
-                asked[home] = client.ticket()
+                asked[home] = next_ticket()
             gone = _store(client, replica, home, content, asked.get(home, 0))
         if gone is None:
             buffers.give_back(content)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -15,7 +13,7 @@ from pydsm.mpi.node import Node
 from pydsm.mpi.replica import Block, Replica, Some
 from pydsm.mpi.stopping import whole
 from pydsm.mpi.world import EAGER, SERVER, Patience, Transfer, World
-from pydsm.native import Caller, Twins
+from pydsm.native import Caller, Twins, next_ticket
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,7 +22,6 @@ __all__ = ["Client", "Given"]
 
 Given = list[tuple[int, list[int]]]
 """Stripes that are given back, by array."""
-_TICKETS: Final = itertools.count(1)
 _AHEAD: Final = 256  # messages that a home may be behind
 _LONGEST: Final = 0.0005  # seconds of sleep between two looks for an answer
 _SPIN: Final = 0.002
@@ -59,9 +56,21 @@ class Client:
         take: Callable[[int, bytearray], None] | None = None,
     ) -> None:
         self.world, self.node, self.team = world, node, team
-        self._take = take
         self.asker = world.rank, tag
-        self.caller = Caller(world.packed, node.lines, node.crew.servers, SERVER, tag, team, node.index, world.rank)
+        self.caller = Caller(
+            world.packed,
+            node.lines,
+            node.crew.servers,
+            SERVER,
+            tag,
+            team,
+            node.index,
+            world.rank,
+            take=take,
+            wait=self._wait_for_grant,
+            pull=self.pull,
+            settle=world.settle,
+        )
         self._step = step
         self._answers: dict[int, Answer] = {}
         self._unwanted: set[int] = set()
@@ -99,25 +108,13 @@ class Client:
         self.node.publish(wanted, self.tell)
         self.world.settle()
 
-    def acquire_one(self, home: int, twins: Twins, stripe: int, *, shared: bool) -> None:
-        """Get one stripe and what is new of it, however long it takes."""
-        ticket, caller = self.ticket(), self.caller
-        caller.ask(home, twins, stripe, shared, ticket)
-        found: Any = ()
-        while isinstance(found, tuple):
-            if found:
-                assert self._take is not None
-                self._take(*found)
-            found = caller.await_grant(home, twins, ticket, EAGER)
-        if found is None:
-            answer = self.answer(home, ticket)
-            self.take(home, answer, [(twins.array_id, answer.content[1])])
-        elif found:
-            self.pull([home])  # the answer was too old
+    def _wait_for_grant(self, home: int, twins: Twins, ticket: int) -> None:
+        answer = self.answer(home, ticket)
+        self.take(home, answer, [(twins.array_id, answer.content[1])])
 
     def wish(self, home: int, array_id: int, known: bytes, *, shared: bool, once: bool) -> int:
         """Ask a home for stripes; return the request's ticket."""
-        ticket = self.ticket()
+        ticket = next_ticket()
         node = self.node
         needs = node.lines.sent(home) if home != node.index else 0
         options = shared + 2 * once
@@ -126,21 +123,12 @@ class Client:
         self.world.settle()
         return ticket
 
-    @property
-    def is_alone(self) -> bool:
-        """Whether one thread has all messages that come for this process."""
-        return self._take is not None and threading.active_count() == 1
-
-    def ticket(self) -> int:
-        """Return the number of my next request; never one of another run, whose answers may still come."""
-        return next(_TICKETS) & 0xFFFFFFFF
-
     def ask(self, home: int, kind: str, *body: Any, needs: Mapping[int, int] | None = None) -> int:
         """Send a home a request; return its ticket.
 
         Unless `needs` says so it is answered after all that this node has told the home so far.
         """
-        ticket = self.ticket()
+        ticket = next_ticket()
         if needs is None:
             needs = {self.node.index: self.node.lines.sent(home)} if home != self.node.index else {}
         self._send(home, Request(kind, self.team, self.node.index, 0, needs, self.asker, ticket, body))

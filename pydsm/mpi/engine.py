@@ -38,7 +38,7 @@ from pydsm.mpi.client import Client, Given
 from pydsm.mpi.exchange import Exchange
 from pydsm.mpi.replica import Some, neighbours
 from pydsm.mpi.stopping import whole
-from pydsm.native import Region, Twins
+from pydsm.native import Region
 from pydsm.sync.locktable import LockTable, deadline_of
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Engine(Exchange):
 
     def __init__(self, client: Client, worker: int) -> None:
         super().__init__(client, worker)
-        self._depths: dict[tuple[int, int, int], int] = {}
+        self._depths = client.caller.depths
         self._inner: defaultdict[int, list[Any]] = defaultdict(list)
 
     # -- regions and locks ------------------------------------------------------------------
@@ -126,37 +126,16 @@ class Engine(Exchange):
 
     # -- a region whose rows have one home, as nearly all have -----------------------------
 
-    def enter(self, home: int, table: LockTable, region: Region, stripes: range) -> None:
-        """Have neighbouring stripes of another home for this thread."""
+    def enter(self, home: int, region: Region, stripes: range) -> None:
+        """Have neighbouring stripes of another home for this thread, for `HomedRegion`, which takes them home."""
+        table: LockTable = region.locks.policy
         thread, array_id, depths = threading.get_ident(), table.array_id, self._depths
-        if len(stripes) == 1 and region.timeout is None and self.client.is_alone:
-            key = thread, array_id, stripes.start
-            if key not in depths:
-                self.client.acquire_one(home, self.node.twins[array_id], stripes.start, shared=region.shared)
-            depths[key] = depths.get(key, 0) + 1
-            return
         deadline = None if region.timeout is None else deadline_of(region.timeout)
         keys = [(thread, array_id, stripe) for stripe in stripes]
-        new = [key[2] for key in keys if key not in depths] if depths else list(stripes)
-        if new:
+        if new := [key[2] for key in keys if key not in depths]:
             self._want(home, table, region, region.shared, new, deadline)
         for key in keys:
             depths[key] = depths.get(key, 0) + 1
-
-    def leave(self, home: int, twins: Twins, stripes: range, *, written: bool = True) -> None:
-        """Take home what was written in stripes, and give them back."""
-        array_id = twins.array_id
-        left = [stripe for stripe in stripes if self._is_left(array_id, stripe)]
-        self.client.caller.give(home, twins, stripes.start, stripes.stop, written, left)
-        self.client.world.settle()
-
-    def _is_left(self, array_id: int, stripe: int) -> bool:
-        """Count that this thread leaves a stripe; say whether it has it no more."""
-        key = threading.get_ident(), array_id, stripe
-        depth = self._depths.pop(key) - 1
-        if depth:
-            self._depths[key] = depth
-        return not depth
 
     def _take_here(self, group: _Group, deadline: float | None) -> Any:
         """Take stripes that are home here, before others that come behind them in the order."""
@@ -195,7 +174,7 @@ class Engine(Exchange):
         given: dict[int, Given] = {}
         for group in groups:
             array_id = group.table.array_id
-            if left := [stripe for stripe in group.stripes.tolist() if self._is_left(array_id, stripe)]:
+            if left := [stripe for stripe in group.stripes.tolist() if self.client.caller.count_left(array_id, stripe)]:
                 given.setdefault(group.home, []).append((array_id, left))
         wanted: dict[int, list[Some]] = {home: [] for home in given}
         for hold in written:

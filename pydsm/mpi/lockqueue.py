@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final
 
 from pydsm.mpi.messages import Request
 from pydsm.native import StripeLocks
@@ -110,7 +109,7 @@ class LockQueue:
 
     def holders(self, wanted: Wanted) -> list[int]:
         """Return the ranks of other nodes that have the stripe a request has come to."""
-        holder = self.held.get(wanted.key, _NOBODY)
+        holder = self.held.get(wanted.key, ())
         return [holder] if isinstance(holder, int) else sorted(holder)
 
     def give(self, rank: int, array_id: int, stripes: Iterable[int]) -> None:

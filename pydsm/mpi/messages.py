@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from pydsm.native.post import FLAGS, KINDS
+from pydsm.native import MESSAGE_FLAGS, MESSAGE_KINDS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -109,8 +109,8 @@ class Answer(NamedTuple):
 _REQUESTS: Final = frozenset(
     ("push", "release", "acquire", "cancel", "pull", "fetch", "store", "atomic", "wait", "meet", "gather", "share")
 ) | {"make", "drop"}
-ACQUIRE, GRANT, RELEASE = KINDS
-SHARED, TAGS = FLAGS
+ACQUIRE, GRANT, RELEASE = MESSAGE_KINDS
+SHARED, TAGS = MESSAGE_FLAGS
 _PUSH: Final = 4
 _UPDATE: Final = 5
 _HEAD: Final = Struct("=BBHIIQQ")  # kind, flags or tag, node, team, rank or ticket, number, length or array

@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 __all__ = ["HEAD", "Piece", "Selection", "select"]
 
-HEAD: Final = 12
+HEAD: Final = 16
 """Bytes before each record of a diff."""
 RUN: Final = 1 << 18
 """Bytes of a record, at most."""
-_HEAD: Final = Struct("<QI")
+_HEAD: Final = Struct("=QQ")
 _SMALLEST: Final = 1 << 18
 _PARTS: Final = 4  # of what is small: the first is on its way while the others are copied
 Wire = tuple[int, ...] | tuple[int, int, bytes]
@@ -80,7 +80,7 @@ class Piece(NamedTuple):
         if not _is_run(self.width, self.rows):
             bits = np.empty(self.length * self.width * item, np.uint8)
             read(bits)
-            record = np.dtype([("first", "<u8"), ("count", "<u4"), ("bits", "u1", (self.width * item,))])
+            record = np.dtype([("first", "u8"), ("count", "u8"), ("bits", "u1", (self.width * item,))])
             records = to.view(record)
             rows = self.rows if isinstance(self.rows, np.ndarray) else np.arange(self.rows.stop)[self.rows]
             records["first"], records["count"] = rows * self.width, self.width

@@ -133,7 +133,7 @@ class World:
     @property
     def bytes(self) -> Counter[str]:
         """How many bytes, by kind of message."""
-        return Counter(self.packed.bytes)
+        return Counter(self.packed.sizes)
 
     @property
     def library(self) -> str:

@@ -1,6 +1,6 @@
 """The only compiled code: atomic words, the steps of a region lock, undoing, and twins."""
 
-from pydsm.native.post import Caller, Desk, Post
+from pydsm.native.post import MESSAGE_FLAGS, MESSAGE_KINDS, Caller, Desk, HomedRegion, Post, next_ticket
 from pydsm.native.region import (
     Region,
     RegionGroup,
@@ -49,12 +49,15 @@ from pydsm.native.words import (
 
 __all__ = [
     "HELD",
+    "MESSAGE_FLAGS",
+    "MESSAGE_KINDS",
     "REFUSED",
     "THROUGH",
     "Bell",
     "ByteLock",
     "Caller",
     "Desk",
+    "HomedRegion",
     "Lines",
     "Meeting",
     "Post",
@@ -86,6 +89,7 @@ __all__ = [
     "locked",
     "locks_of",
     "map_pages",
+    "next_ticket",
     "refuse_readonly",
     "restore_signals",
     "store_release",

@@ -21,6 +21,14 @@ from pydsm.native.twins cimport Lines, Twins, dsm_bytes, dsm_more
 cdef extern from "sched.h" nogil:
     int sched_yield()
 
+cdef extern from "Python.h":
+    ctypedef struct PyThreadState
+    ctypedef struct PyInterpreterState
+    PyInterpreterState *PyInterpreterState_Get()
+    PyThreadState *PyInterpreterState_ThreadHead(PyInterpreterState *interpreter)
+    PyThreadState *PyThreadState_Next(PyThreadState *state)
+    unsigned long PyThread_get_thread_ident()
+
 cdef packed struct Head:
     uint8_t kind, flags
     uint16_t node
@@ -40,9 +48,9 @@ cdef enum:
     SHARED = 1
     TAGS = 2
 
-KINDS = ACQUIRE, GRANT, RELEASE
+MESSAGE_KINDS = ACQUIRE, GRANT, RELEASE
 """What a packed message is, by its first byte."""
-FLAGS = SHARED, TAGS
+MESSAGE_FLAGS = SHARED, TAGS
 """In its second byte: that a region is shared; and the bit from which on the tag of the answer is."""
 
 
@@ -50,6 +58,21 @@ cdef inline double now() noexcept nogil:
     cdef timespec time
     clock_gettime(CLOCK_MONOTONIC, &time)
     return time.tv_sec + 1e-9 * time.tv_nsec
+
+
+cdef inline bint alone() noexcept:
+    """Say whether no other thread of this process runs Python."""
+    return PyThreadState_Next(PyInterpreterState_ThreadHead(PyInterpreterState_Get())) == NULL
+
+
+cdef uint32_t tickets = 0
+
+
+def next_ticket():
+    """Return the number of a request; never one of another run, whose answers may still come."""
+    global tickets
+    tickets += 1
+    return tickets
 
 
 cdef inline bytes message(dsm_bytes *to):
@@ -78,24 +101,33 @@ cdef class Post:
     """
 
     cdef object isend, improbe, any_source, byte, status, guard
-    cdef readonly dict messages, bytes
+    cdef readonly dict messages, sizes
+    """How many messages of each kind were sent, and how many bytes."""
     cdef readonly list pending
+    cdef Py_ssize_t rounds
+    cdef bint has_sent
 
     def __init__(self, isend, improbe, any_source, byte, status, guard):
         self.isend, self.improbe, self.any_source, self.byte, self.status = isend, improbe, any_source, byte, status
         self.guard, self.pending = guard, []
-        self.messages, self.bytes = {}, {}
+        self.messages, self.sizes = {}, {}
 
-    def count(self, str kind, Py_ssize_t size):
+    cpdef int count(self, str kind, Py_ssize_t size) except -1:
         """Count a message of a kind, and its bytes."""
         self.messages[kind] = self.messages.get(kind, 0) + 1
-        self.bytes[kind] = self.bytes.get(kind, 0) + size
+        self.sizes[kind] = self.sizes.get(kind, 0) + size
+        return 0
+
+    def take_rounds(self):
+        """Return how often something has come after something was sent, since this was called before."""
+        rounds, self.rounds, self.has_sent = self.rounds, 0, False
+        return rounds
 
     cpdef int send(self, rank, tag, str kind, bytes content) except -1:
         """Send bytes; a large message may be still under way on return: it is in `pending`."""
         with self.guard:
-            self.messages[kind] = self.messages.get(kind, 0) + 1
-            self.bytes[kind] = self.bytes.get(kind, 0) + len(content)
+            self.has_sent = True
+            self.count(kind, len(content))
             request = self.isend((content, self.byte), rank, tag)
             if not request.Test():
                 self.pending.append((request, content))
@@ -121,6 +153,8 @@ cdef class Post:
                     content = PyByteArray_FromStringAndSize(NULL, self.status.Get_count(self.byte))
                     source = self.status.Get_source()
                     found.Recv((content, self.byte))
+                    self.rounds += self.has_sent
+                    self.has_sent = False
                     return source, content
                 if not eager or now() >= until:
                     return None
@@ -181,21 +215,55 @@ cdef class Caller:
         Of what goes there, and of answers.
     team, node, rank : int
         Who asks.
+    take : callable, optional
+        Does what another message wants that came meanwhile; without it nothing is asked here.
+    wait, pull, settle : callable
+        Waits for the answer to a ticket and brings it in, however long it takes; brings in what is new at a home;
+        waits until all that was sent is gone.
     """
 
     cdef Post post
     cdef Lines lines
     cdef list servers
-    cdef object server_tag, tag
+    cdef object server_tag, tag, other, wait, pull, settle
     cdef uint32_t team, rank
     cdef uint16_t node
     cdef uint8_t flags
+    cdef readonly dict depths
+    """How often a thread is in a stripe of another home: by thread, array and stripe."""
 
-    def __init__(self, Post post not None, Lines lines not None, servers, server_tag, tag, team, node, rank):
+    def __init__(self, Post post not None, Lines lines not None, servers, server_tag, tag, team, node, rank, *, take,
+                 wait, pull, settle):
         self.post, self.lines, self.servers, self.server_tag, self.tag = post, lines, list(servers), server_tag, tag
         self.team, self.node, self.rank, self.flags = team, node, rank, tag << TAGS
+        self.other, self.wait, self.pull, self.settle = take, wait, pull, settle
+        self.depths = {}
 
-    def ask(self, Py_ssize_t home, Twins twins not None, Py_ssize_t stripe, bint shared, uint32_t ticket):
+    cpdef bint enter(self, Py_ssize_t home, Twins twins, Py_ssize_t stripe, bint shared, double eager) except -1:
+        """Have one stripe of another home for this thread, and its rows; False if this thread is not alone."""
+        key = PyThread_get_thread_ident(), twins.array_id, stripe
+        depth = self.depths.get(key, 0)
+        if not depth:
+            if self.other is None or not alone():
+                return False
+            self.have(home, twins, stripe, shared, eager)
+        self.depths[key] = depth + 1
+        return True
+
+    cdef int have(self, Py_ssize_t home, Twins twins, Py_ssize_t stripe, bint shared, double eager) except -1:
+        ticket = next_ticket()
+        self.ask(home, twins, stripe, shared, ticket)
+        found = self.grant(home, twins, ticket, eager)
+        while isinstance(found, tuple):
+            self.other(found[0], found[1])
+            found = self.grant(home, twins, ticket, eager)
+        if found is None:
+            self.wait(home, twins, ticket)
+        elif found:
+            self.pull([home])                        # the answer was too old
+        return 0
+
+    cdef int ask(self, Py_ssize_t home, Twins twins, Py_ssize_t stripe, bint shared, uint32_t ticket) except -1:
         """Ask for one stripe, behind all that the home was told."""
         cdef dsm_bytes to
         cdef Head *head
@@ -209,16 +277,12 @@ cdef class Caller:
             content = message(&to)
         finally:
             free(to.bytes)
-        self.post.send(self.servers[home], self.server_tag, "acquire", content)
+        return self.post.send(self.servers[home], self.server_tag, "acquire", content)
 
-    def await_grant(self, Py_ssize_t home, Twins twins not None, uint32_t ticket, double eager):
+    cdef object grant(self, Py_ssize_t home, Twins twins, uint32_t ticket, double eager):
         """Wait some seconds for the grant of a stripe, and bring in what is new of it.
 
-        Returns
-        -------
-        tuple, list or None
-            A message that is something else; or the stripes of which the grant is too old, none as a rule; or None if
-            nothing came.
+        Returns another message that has come as a tuple, the stripes of which the grant was too old as a list, or None.
         """
         cdef Head head
         cdef bytearray content
@@ -237,11 +301,25 @@ cdef class Caller:
         return twins.merge_block(self.lines, home, at + sizeof(Head), PyByteArray_GET_SIZE(content) - sizeof(Head),
                                  head.number)
 
-    def give(self, Py_ssize_t home, Twins twins not None, Py_ssize_t first, Py_ssize_t stop, bint written, list given):
-        """Tell a home what was written in neighbouring stripes, and which stripes are its again: none, or all of them.
+    cpdef int leave(self, Py_ssize_t home, Twins twins, Py_ssize_t first, Py_ssize_t stop, bint written) except -1:
+        """Take home what was written in neighbouring stripes, and give back those that this thread has no more."""
+        cdef list given = [stripe for stripe in range(first, stop) if self.count_left(twins.array_id, stripe)]
+        with self.post.guard:                        # whoever waits for it may run a signal's handler
+            self.tell(home, twins, first, stop, written, given)
+        if self.post.pending:
+            self.settle()
+        return 0
 
-        With nothing written and nothing to give there is no message.
-        """
+    cpdef bint count_left(self, array_id, stripe) except -1:
+        """Count that this thread leaves a stripe; say whether it has it no more."""
+        key = PyThread_get_thread_ident(), array_id, stripe
+        depth = self.depths.pop(key) - 1
+        if depth:
+            self.depths[key] = depth
+        return not depth
+
+    cdef int tell(self, Py_ssize_t home, Twins twins, Py_ssize_t first, Py_ssize_t stop, bint written,
+                  list given) except -1:
         cdef dsm_bytes to
         cdef Head *head
         cdef uint64_t number, length
@@ -252,7 +330,7 @@ cdef class Caller:
         try:
             number = self.lines.write(home, [(twins, first, stop)] if written else [], bool(given), &to)
             if not number:
-                return
+                return 0
             length = to.used - sizeof(Head)
             if given:
                 at = dsm_more(&to, GIVEN + 8 * len(given))
@@ -270,7 +348,86 @@ cdef class Caller:
             content = message(&to)
         finally:
             free(to.bytes)
-        self.post.send(self.servers[home], self.server_tag, "release", content)
+        return self.post.send(self.servers[home], self.server_tag, "release", content)
+
+
+cdef class HomedRegion:
+    """Neighbouring stripes of one home, as a worker of several nodes enters them.
+
+    At home it is the native region, and at its end its stripes get a new version if anything was written.  Elsewhere
+    one message asks for the stripes and one takes what was written; the native lock word of this node, which is free
+    once the home has granted the stripes, says to nested regions and to people who has them.
+
+    Parameters
+    ----------
+    region : Region
+    engine : pydsm.mpi.engine.Engine
+    caller : Caller
+    twins : Twins
+    home, first, stop : int
+        Of the stripes.
+    here : bool
+        Whether this is their home.
+    eager : float
+        Seconds to yield while a stripe's grant is awaited.
+    """
+
+    cdef readonly object region
+    cdef object engine
+    cdef Caller caller
+    cdef Twins twins
+    cdef Py_ssize_t home, first, stop
+    cdef bint here
+    cdef double eager
+    cdef unsigned long thread
+
+    def __init__(self, region, engine, Caller caller not None, Twins twins not None, home, first, stop, here, eager):
+        self.region, self.engine, self.caller, self.twins = region, engine, caller, twins
+        self.home, self.first, self.stop, self.here, self.eager = home, first, stop, here, eager
+
+    def __enter__(self):
+        region = self.region
+        if self.here or region.entered:
+            return region.__enter__()
+        if self.stop - self.first > 1 or region.timeout is not None                 or not self.caller.enter(self.home, self.twins, self.first, region.shared, self.eager):
+            self.engine.enter(self.home, region, range(self.first, self.stop))
+        try:
+            view = region.__enter__()
+        except BaseException:
+            self.caller.leave(self.home, self.twins, self.first, self.stop, False)
+            raise
+        self.thread = PyThread_get_thread_ident()
+        return view
+
+    def __exit__(self, kind, error, trace):
+        region = self.region
+        try:
+            if self.here:
+                if not region.shared:
+                    self.caller.lines.note(self.home, [(self.twins, self.first, self.stop)])
+            elif region.entered and self.thread == PyThread_get_thread_ident():
+                self.caller.leave(self.home, self.twins, self.first, self.stop, not region.shared)
+        finally:
+            region.__exit__(kind, error, trace)
+
+    def held(self):
+        """Say whether this thread holds all the rows, in this mode or a stronger one."""
+        return self.region.held()
+
+    @property
+    def timeout(self):
+        """Seconds that entering may wait."""
+        return self.region.timeout
+
+    @timeout.setter
+    def timeout(self, timeout):
+        self.region.timeout = timeout
+
+    def __getattr__(self, name):
+        return getattr(self.region, name)
+
+    def __repr__(self):
+        return repr(self.region)
 
 
 cdef class Desk:

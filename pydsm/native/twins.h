@@ -6,9 +6,12 @@
  * what comes in goes into the replica only where that has no change of its own (Stets and
  * others, Cashmere-2L, 1997).
  *
- * A diff is a row of records: the number of the first unit (8 bytes), how many units there
- * are (4 bytes), their bits.  A block is a row of records, too: the stripe's number, its
- * version (8 bytes each), its elements.
+ * A diff is a row of records: the number of the first unit and how many there are (8 bytes
+ * each), their bits.  A block is a row of records, too: the stripe's number, its version
+ * (8 bytes each), its elements.
+ *
+ * What others write meanwhile is read unit by unit: memcpy aligns itself to where it writes, and
+ * reads an element in two pieces if that lies otherwise.
  */
 #ifndef PYDSM_TWINS_H
 #define PYDSM_TWINS_H
@@ -27,7 +30,7 @@ typedef struct {
     int64_t unit, stripe, size; /* bytes */
 } dsm_twins;
 
-enum { DSM_COARSE = 4096, DSM_FINE = 64, DSM_RECORD = 12, DSM_BLOCK_RECORD = 16 };
+enum { DSM_COARSE = 4096, DSM_FINE = 64, DSM_RECORD = 16, DSM_BLOCK_RECORD = 16 };
 
 /* --- the latch of what a node has of one home ------------------------------------------
  *
@@ -93,6 +96,19 @@ static inline int64_t dsm_first_alike(const char *a, const char *b, int64_t at, 
     return at;
 }
 
+/* Copy units that somebody may be writing: each is what it was at one moment, if a processor can read it at once. */
+#define DSM_READ_UNITS(type) \
+    for (int64_t i = 0; i < bytes; i += (int64_t)sizeof(type)) { \
+        type unit = __atomic_load_n((const type *)(from + i), __ATOMIC_RELAXED); \
+        memcpy(to + i, &unit, sizeof(type)); \
+    }
+static inline void dsm_read_units(char *to, const char *from, int64_t bytes, int64_t unit) {
+    if (unit % 8 == 0) DSM_READ_UNITS(uint64_t)
+    else if (unit % 4 == 0) DSM_READ_UNITS(uint32_t)
+    else if (unit % 2 == 0) DSM_READ_UNITS(uint16_t)
+    else memcpy(to, from, (size_t)bytes);
+}
+
 /* --- telling ---------------------------------------------------------------------------------- */
 
 /* Give each stripe of some bytes one new version, but none twice in one message. */
@@ -116,13 +132,12 @@ static int dsm_take(const dsm_twins *t, int64_t start, int64_t stop, uint64_t nu
         int64_t end = dsm_first_alike(t->data, t->twin, start, stop, t->unit);
         const char *taken = t->data + start;
         if (to) {
-            uint64_t first = (uint64_t)(start / t->unit);
-            uint32_t count = (uint32_t)((end - start) / t->unit);
+            uint64_t first = (uint64_t)(start / t->unit), count = (uint64_t)((end - start) / t->unit);
             char *record = dsm_more(to, DSM_RECORD + end - start);
             if (!record) return 0;
             memcpy(record, &first, 8);
-            memcpy(record + 8, &count, 4);
-            memcpy(record + DSM_RECORD, t->data + start, (size_t)(end - start));
+            memcpy(record + 8, &count, 8);
+            dsm_read_units(record + DSM_RECORD, t->data + start, end - start, t->unit);
             taken = record + DSM_RECORD; /* the twin is what was told, though the replica is something else by now */
             dsm_store(sent, number);
         }
@@ -131,6 +146,12 @@ static int dsm_take(const dsm_twins *t, int64_t start, int64_t stop, uint64_t nu
         start = end;
     }
     return 1;
+}
+
+/* Say whether a record is of this array, and as long as it says. */
+static inline int dsm_fits(const dsm_twins *t, uint64_t first, uint64_t count, int64_t left) {
+    uint64_t units = (uint64_t)(t->size / t->unit);
+    return count <= (uint64_t)(left / t->unit) && count <= units && first <= units - count;
 }
 
 /* Write a diff here, and know it as told by the next message to its home; 0 if it is none of this array.
@@ -142,14 +163,13 @@ static int dsm_put(const dsm_twins *t, const char *from, const char *stop, uint6
         const char *at = from;
         int64_t last = -1;
         while (stop - at >= DSM_RECORD) {
-            uint64_t first;
-            uint32_t count;
+            uint64_t first, count;
             memcpy(&first, at, 8);
-            memcpy(&count, at + 8, 4);
+            memcpy(&count, at + 8, 8);
             at += DSM_RECORD;
             int64_t start = (int64_t)first * t->unit, bytes = (int64_t)count * t->unit;
             if (!writing) {
-                if (start < 0 || bytes > stop - at || start > t->size - bytes) return 0;
+                if (!dsm_fits(t, first, count, stop - at)) return 0;
             } else {
                 dsm_count(t, start, start + bytes, *number, &last);
                 memcpy(t->data + start, at, (size_t)bytes);
@@ -193,13 +213,12 @@ static int dsm_receive(const dsm_twins *t, const char *at, const char *stop, uin
     int64_t last = -1;
     if (at_once) dsm_latch(latch);
     while (stop - at >= DSM_RECORD) {
-        uint64_t first;
-        uint32_t count;
+        uint64_t first, count;
         memcpy(&first, at, 8);
-        memcpy(&count, at + 8, 4);
+        memcpy(&count, at + 8, 8);
         at += DSM_RECORD;
         int64_t start = (int64_t)first * t->unit, bytes = (int64_t)count * t->unit;
-        if (start < 0 || bytes > stop - at || start > t->size - bytes) {
+        if (!dsm_fits(t, first, count, stop - at)) {
             at = NULL;
             break;
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ from pydsm.mpi.messages import Answer, Request, read, release
 from pydsm.mpi.node import Node
 from pydsm.mpi.nodes import Crew, Nodes
 from pydsm.mpi.replica import Replica
+from pydsm.native import Post
 from pydsm.sync import datasegment, locksegment
 from pydsm.sync.namespace import Namespace
 
@@ -31,12 +33,19 @@ class FakeWorld:
 
     def __init__(self) -> None:
         self.sent: list[Any] = []
+        nothing: Any = None
+        self.packed = Post(self._isend, nothing, nothing, nothing, nothing, contextlib.nullcontext())
 
     def send(self, rank: int, tag: int, message: Any, *, wait: bool = True) -> None:
         self.sent.append(message)
 
-    def send_packed(self, rank: int, tag: int, kind: str, content: bytes) -> None:
-        self.sent.append(read(rank, bytearray(content)))
+    def _isend(self, memory: tuple[bytes, Any], rank: int, tag: int) -> FakeWorld:
+        self.sent.append(read(rank, bytearray(memory[0])))
+        return self
+
+    def Test(self) -> bool:
+        """Say, as MPI's requests do, that the message is gone."""
+        return True
 
 
 class Side:

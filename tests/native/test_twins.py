@@ -1,5 +1,11 @@
 from __future__ import annotations
 
+import mmap
+import sys
+import time
+from collections.abc import Iterator
+from multiprocessing import get_context
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -159,3 +165,46 @@ def test_what_is_no_message_is_refused() -> None:
         side.twins.changed(1, 9)
     with pytest.raises(IndexError, match="element 99"):
         side.twins.update(side.lines, 0, np.array([0]), np.array([99]), np.ones(1), "add", False)
+
+
+def write_equal_halves(data: NDArray[np.uint64], stop: float) -> None:
+    """Write elements whose halves are equal, each value once."""
+    value = 1
+    while time.monotonic() < stop:
+        data[:] = np.uint64(value << 32 | value)
+        value += 1
+
+
+def test_what_is_told_while_somebody_writes_has_whole_elements() -> None:
+    """Wherever a record begins in its message, an element is read in one piece."""
+    count = 1 << 12
+    data = np.frombuffer(mmap.mmap(-1, 8 * count), np.uint64)
+    twin, words = np.zeros(8 * count, np.uint8), np.zeros(2, np.uint64)
+    lines = Lines(np.zeros(lines_for(1), np.uint64))
+    twins = Twins(7, data.view(np.uint8), twin, words[:1], words[1:], 8, 8 * count)
+    writer = get_context("fork").Process(target=write_equal_halves, args=(data, time.monotonic() + 0.3))
+    writer.start()
+    try:
+        told = 0
+        while writer.is_alive():
+            _, content = lines.tell(0, [(twins, 0, 1)])
+            for _, diff in parts_of(memoryview(content)):
+                told += 1
+                for found in elements_of(diff):
+                    assert ((found >> np.uint64(32)) == (found & np.uint64(0xFFFFFFFF))).all()
+        assert told > 10
+        found = twin.view(np.uint64)
+        assert ((found >> np.uint64(32)) == (found & np.uint64(0xFFFFFFFF))).all()
+    finally:
+        writer.kill()
+        writer.join()
+
+
+def elements_of(diff: memoryview) -> Iterator[NDArray[np.uint64]]:
+    """Yield the elements of each record of a diff."""
+    at = 0
+    while at < len(diff):
+        count = int.from_bytes(diff[at + 8 : at + 16], sys.byteorder)
+        at += 16
+        yield np.frombuffer(diff[at : at + 8 * count], np.uint64)
+        at += 8 * count
