@@ -99,8 +99,19 @@ def halo(self: Any, width: int = 1) -> Any:
     return self[around]
 
 
-def get(self: Any, rows: RowKey = None) -> NDArray[Any]:
+def get(self: Any, rows: RowKey = None, out: NDArray[Any] | None = None) -> NDArray[Any]:
     """Return a private copy of rows as they are at home, without a lock.
+
+    Parameters
+    ----------
+    rows : int, slice, sequence of int, boolean mask, None or ...
+    out : ndarray, optional
+        Where the copy goes, of its shape and dtype: new memory costs as much as the copy into it.
+
+    Raises
+    ------
+    IndexError, TypeError, ValueError
+        `rows` are no rows of this array; `out` is no array, or cannot take the copy.
 
     Examples
     --------
@@ -112,7 +123,22 @@ def get(self: Any, rows: RowKey = None) -> NDArray[Any]:
     [7, 0, 7]
     """
     self.fence(rows)
-    return np.array(self[_key(rows)])
+    found = np.asarray(self[_key(rows)])
+    if out is None:
+        return np.array(found)
+    check_out(out, found.shape, found.dtype)
+    out[...] = found
+    return out
+
+
+def check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Raise unless an array can take a copy of a shape and dtype as it is."""
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out is an array of shape {shape} and {dtype}, not {type(out).__name__}")
+    if out.shape != shape or out.dtype != dtype:
+        raise ValueError(f"the copy has shape {shape} and {dtype}, out has shape {out.shape} and {out.dtype}")
+    if not out.flags.writeable:
+        raise ValueError("out is read-only")
 
 
 def put(self: Any, rows: RowKey, values: ArrayLike, mode: Any = None) -> None:

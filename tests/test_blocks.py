@@ -53,6 +53,27 @@ def test_get_gives_a_private_copy_and_put_writes() -> None:
             guarded.put(0, 1)
 
 
+def test_get_copies_into_an_array_that_is_given() -> None:
+    with pydsm.Team(1) as team:
+        A = team.array("A", (4, 2), int)
+        A[:] = np.arange(8).reshape(4, 2)
+        out = np.zeros((2, 2), A.dtype)
+        assert A.get([3, 0], out=out) is out
+        assert out.tolist() == [[6, 7], [0, 1]]
+        assert A.get(1, out[0]).tolist() == [2, 3]
+        wide = np.zeros((4, 4), A.dtype)
+        A.get(out=wide[:, ::2])
+        assert wide[3].tolist() == [6, 0, 7, 0]
+        for wrong, problem in ((np.zeros(3, A.dtype), "shape"), (np.zeros((4, 2), "f4"), "float32")):
+            with pytest.raises(ValueError, match=problem):
+                A.get(out=wrong)
+        out.flags.writeable = False
+        with pytest.raises(ValueError, match="read-only"):
+            A.get([0, 1], out=out)
+        with pytest.raises(TypeError, match="not list"):
+            A.get(out=[1])
+
+
 def test_arrays_come_back_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "saved.npz"
     dtype = np.dtype([("x", "<f8"), ("n", ">i2")])

@@ -16,6 +16,7 @@ import numpy as np
 from pydsm import native
 from pydsm.accumulate import accumulate, planned
 from pydsm.array import root_of
+from pydsm.blocks import check_out
 from pydsm.core.events import observers
 from pydsm.core.place import address_of
 from pydsm.core.region import RowKey
@@ -124,13 +125,15 @@ class MpiArray(ObservedArray):
         replica = working.node.by_name[self._table.name]
         working.accumulate(replica, positions, given, lambda where, what: accumulate(flat, where, what, op), op)
 
-    def get(self, rows: RowKey = None) -> NDArray[Any]:
+    def get(self, rows: RowKey = None, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Return a private copy of rows as they are at home, without a lock; see `GlobalArray.get`."""
         working, chosen = engine(), select(self, rows)
         if working is None or chosen is None:
-            return super().get(rows)
+            return super().get(rows, out)
+        if out is not None:
+            check_out(out, chosen.shape, self.dtype)
         replica = working.node.replicas[self._table.array_id]
-        return bulk.get(working.client, replica, chosen, self.dtype)
+        return bulk.get(working.client, replica, chosen, self.dtype, out)
 
     def put(self, rows: RowKey, values: ArrayLike, mode: Any = None) -> None:
         """Write rows, without a lock; they are complete at home when this returns; see `GlobalArray.put`."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LARGEST", "Buffers"]
 
-LARGEST: Final = 1 << 20
+LARGEST: Final = 1 << 22
 """Bytes of a transfer, at most: so many are copied in a fifth of a millisecond, and others have their turn."""
 _KEPT: Final = 8
 

@@ -42,7 +42,7 @@ __all__ = ["get", "put"]
 
 _WINDOW: Final = 4
 """Pieces under way to or from a home."""
-_STORED: Final = 1 << 19
+_STORED: Final = 1 << 20
 """Bytes of a piece that is put: so many are copied twice while siblings that tell the same home something wait."""
 
 
@@ -59,16 +59,25 @@ class _Fetch(NamedTuple):
     coming: Transfer | None
 
 
-def get(client: Client, replica: Replica, chosen: Selection, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return a copy of rows as they are at home."""
-    result = np.empty((chosen.length, *chosen.row), dtype)
+def get(
+    client: Client, replica: Replica, chosen: Selection, dtype: np.dtype[Any], out: NDArray[Any] | None = None
+) -> NDArray[Any]:
+    """Return a copy of rows as they are at home; in `out`, if that is given."""
+    # A network cuts where it likes, so nothing goes straight into memory that others look at.
+    direct = out is not None and chosen.order is None and out.flags.c_contiguous and type(out) is np.ndarray
+    shape = chosen.length, *chosen.row
+    result: NDArray[Any] = out.view(np.ndarray).reshape(shape) if out is not None and direct else np.empty(shape, dtype)
     if result.size:
         wanted = _wanted(replica, chosen, units(result.reshape(-1).view(np.uint8), replica.item))
         late = _fetch_all(client, replica, wanted, own=True)
         if late:  # a sibling has told the home of something meanwhile that may be mine
             client.publish(_by_home(replica, late))
             _fetch_all(client, replica, late, own=False)
-    return (result if chosen.order is None else result[chosen.order]).reshape(chosen.shape)
+    found = (result if chosen.order is None else result[chosen.order]).reshape(chosen.shape)
+    if out is None or direct:
+        return found if out is None else out
+    out[...] = found
+    return out
 
 
 def _by_home(replica: Replica, wanted: Sequence[_Wanted]) -> dict[int, list[Some]]:
@@ -151,6 +160,10 @@ def _finish(client: Client, replica: Replica, under_way: deque[_Fetch], late: li
 
 def _lay_over(replica: Replica, piece: Piece, memory: NDArray[Any]) -> None:
     """Put what was written here, and told nobody, over what the home has."""
+    rows = piece.rows
+    if isinstance(rows, slice) and rows.step == 1:
+        replica.twins.lay_over(rows.start * piece.width, memory.reshape(-1).view(np.uint8))
+        return
     here = piece.of(replica.data)
     if np.array_equal(here, memory.reshape(here.shape)):  # as in step as it may be, and memory is in the cache yet
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -109,21 +109,29 @@ class Exchange(Observer):
         op: str,
     ) -> None:
         """Combine values into elements, one for each or one for all; `here` does it for those whose home is here."""
-        stripes = positions * replica.itemsize // replica.stripe_bytes
-        homes = np.searchsorted(replica.homes.bounds, stripes, side="right") - 1
         several = len(values) > 1
-        for home in np.unique(homes).tolist():
-            chosen = homes == home
-            where, what = (
-                (positions, values) if chosen.all() else (positions[chosen], values[chosen] if several else values)
-            )
+        for home, where, what in self._by_home(replica, positions, values):
             if home == self.node.index:
                 here(where, what)
-                self.node.lines.note(home, [(replica.twins, np.unique(stripes[chosen]))])
+                self.node.lines.note(home, [(replica.twins, replica.stripes_of(where))])
                 continue
             for start in range(0, len(where), _AT_ONCE):
                 part = slice(start, start + _AT_ONCE)
                 self.client.update(home, replica, where[part], what[part] if several else what, op)
+
+    def _by_home(
+        self, replica: Replica, positions: NDArray[np.intp], values: NDArray[Any]
+    ) -> Iterator[tuple[int, NDArray[np.intp], NDArray[Any]]]:
+        """Yield which updates have which home."""
+        first, last = (replica.homes.node_of(replica.stripe_of(int(at))) for at in (positions.min(), positions.max()))
+        if first == last:
+            yield first, positions, values
+            return
+        stripes = positions * replica.itemsize // replica.stripe_bytes
+        homes = np.searchsorted(replica.homes.bounds, stripes, side="right") - 1
+        for home in np.unique(homes).tolist():
+            chosen = homes == home
+            yield home, positions[chosen], values[chosen] if len(values) > 1 else values
 
     def watch(self, home: int, where: tuple[Any, ...], op: str, value: Any, deadline: float | None) -> tuple[bool, Any]:
         """Wait at its home until an element is as wanted; say whether it is, and what."""

@@ -32,7 +32,7 @@ HEAD: Final = 16
 RUN: Final = 1 << 18
 """Bytes of a record, at most."""
 _HEAD: Final = Struct("=QQ")
-_SMALLEST: Final = 1 << 18
+_SMALLEST: Final = 1 << 19
 _PARTS: Final = 4  # of what is small: the first is on its way while the others are copied
 Wire = tuple[int, ...] | tuple[int, int, bytes]
 

@@ -35,7 +35,7 @@ from pydsm.sync.namespace import Namespace
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Block", "Known", "Replica", "Some", "neighbours"]
+__all__ = ["Block", "Known", "Replica", "Some", "distinct", "neighbours"]
 
 _BYTE: Final = np.dtype(np.uint8)
 _WORD: Final = np.dtype(np.uint64)
@@ -99,7 +99,7 @@ class Replica:
 
     def stripes_of(self, positions: NDArray[np.intp]) -> NDArray[np.intp]:
         """Return the ascending stripes that elements of the flattened array are in."""
-        return np.unique(positions * self.itemsize // self.stripe_bytes)
+        return distinct(positions * self.itemsize // self.stripe_bytes)
 
     def by_home(self, stripes: NDArray[Any]) -> dict[int, NDArray[Any]]:
         """Return which of ascending stripes have which home."""
@@ -110,6 +110,20 @@ class Replica:
             return {first: stripes}
         homes = np.searchsorted(self.homes.bounds, stripes, side="right") - 1
         return {home: stripes[homes == home] for home in np.unique(homes).tolist()}
+
+
+def distinct(stripes: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return stripes in ascending order, none twice.
+
+    Examples
+    --------
+    >>> distinct(np.array([1, 1, 4])).tolist(), distinct(np.array([4, 1, 4])).tolist()
+    ([1, 4], [1, 4])
+    """
+    before, behind = stripes[:-1], stripes[1:]
+    if (before > behind).any():
+        return np.unique(stripes)
+    return stripes[np.concatenate(([True], before != behind))]  # sorted already, as nearly always
 
 
 def neighbours(stripes: NDArray[Any]) -> tuple[Any, ...]:

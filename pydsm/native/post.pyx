@@ -531,14 +531,14 @@ cdef class Desk:
             at += PART
             length -= PART
             if part[1] > <uint64_t> length:
-                break
+                raise ValueError(f"a message of what was written has {length} bytes left where {part[1]} should be")
             twins = self.twins.get(part[0])
             if twins is not None:
                 (<Twins?> twins).bring_in(self.lines, self.home, at, part[1], False)
             at += part[1]
             length -= part[1]
         if length:
-            raise ValueError(f"a message ends in the middle of what was written, {length} bytes before its end")
+            raise ValueError(f"a message of what was written has {length} bytes too many")
         return 0
 
     cdef int take_back(self, rank, const char *at, int64_t length) except -1:
@@ -550,7 +550,7 @@ cdef class Desk:
             at += GIVEN
             length -= GIVEN
             if words[1] > <uint64_t> length // 8:
-                break
+                raise ValueError(f"a message of what is given back has {length} bytes left for {words[1]} stripes")
             locks = self.locks[words[0]]
             for _ in range(words[1]):
                 memcpy(&stripe, at, 8)
@@ -564,5 +564,5 @@ cdef class Desk:
                 elif holder is not None:
                     self.give(rank, words[0], (stripe,))
         if length:
-            raise ValueError(f"a message ends in the middle of what is given back, {length} bytes before its end")
+            raise ValueError(f"a message of what is given back has {length} bytes too many")
         return 0

@@ -250,6 +250,23 @@ static void dsm_merge(const dsm_twins *t, const char *news, int64_t start, int64
     }
 }
 
+/* Put what was written here, and told nobody, over news that somebody is given a copy of.
+ *
+ * Where the news are what is here, only they are read, which are in the cache. */
+static void dsm_lay_over(const dsm_twins *t, char *news, int64_t start, int64_t stop) {
+    const char *from = news - start;
+    int64_t unit = t->unit, coarse = dsm_whole_units(DSM_COARSE, unit);
+    for (int64_t at = start; at < stop; at += coarse) {
+        int64_t part = stop - at < coarse ? stop : at + coarse, own = at;
+        if (memcmp(from + at, t->data + at, (size_t)(part - at)) == 0) continue;
+        while ((own = dsm_first_unlike(t->data, t->twin, own, part, unit)) < part) {
+            int64_t end = dsm_first_alike(t->data, t->twin, own, part, unit);
+            dsm_read_units(news - start + own, t->data + own, end - own, unit);
+            own = end;
+        }
+    }
+}
+
 static inline int64_t dsm_stripe_bytes(const dsm_twins *t, int64_t stripe) {
     int64_t left = t->size - stripe * t->stripe;
     return left < t->stripe ? left : t->stripe;

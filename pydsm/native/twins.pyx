@@ -27,6 +27,7 @@ cdef extern from "twins.h" nogil:
     int64_t dsm_measure(const dsm_twins *t, int64_t start, int64_t stop)
     uint64_t dsm_add(uint64_t *p, uint64_t v)
     void dsm_merge(const dsm_twins *t, const char *news, int64_t start, int64_t stop)
+    void dsm_lay_over(const dsm_twins *t, char *news, int64_t start, int64_t stop)
     int64_t dsm_stripe_bytes(const dsm_twins *t, int64_t stripe)
 
 cdef extern from "element.h" nogil:
@@ -390,6 +391,15 @@ cdef class Twins:
         return number
 
     # -- in ----------------------------------------------------------------------------------
+
+    def lay_over(self, int64_t first, unsigned char[::1] news not None):
+        """Put what was written here, and told nobody, over what a home has of the elements from the unit `first` on."""
+        cdef int64_t start = first * self.of.unit, length = news.shape[0]
+        if first < 0 or length % self.of.unit or start > self.of.size - length:
+            raise IndexError(f"{length} bytes from element {first} on are not in array {self.array_id}")
+        if length:
+            with nogil:
+                dsm_lay_over(&self.of, <char *> &news[0], start, start + length)
 
     def receive(self, Lines lines not None, Py_ssize_t home, const unsigned char[::1] diff not None,
                 bint at_once=False):

@@ -163,6 +163,9 @@ def test_large_rows_arrive_whole_beside_small_ones(team: pydsm.Team) -> None:
             A.put(slice(0, half), np.arange(half))
             A.put(slice(half, None), np.arange(half, len(A), dtype=np.float32))
         worker.barrier()
+        mine = np.zeros(len(A), A.dtype)
+        if A.get(out=mine) is not mine or not np.array_equal(mine, A):
+            wrong.append("get into an array")
         if not np.array_equal(A.get(), np.arange(len(A))):
             wrong.append("the whole")
         if not np.array_equal(A.get(slice(None, None, -1)), np.arange(len(A))[::-1]):
@@ -219,6 +222,12 @@ def test_values_of_all_kinds_are_put_as_numpy_sets_them(team: pydsm.Team) -> Non
             A.put(key, values)
             if not np.array_equal(A, model) or not np.array_equal(A.get(), model):
                 wrong.append(f"put({key}, {values})")
+            for out in (
+                np.full_like(got_before := A.get(key), -7),
+                np.full((*got_before.shape, 2), -7, A.dtype)[..., 1],
+            ):
+                if A.get(key, out=out) is not out or not np.array_equal(out, model[rows]):
+                    wrong.append(f"get({key}) into an array")
             got = A.get(key)
             if not np.array_equal(got, model[rows]) or got.dtype != A.dtype or type(got) is not np.ndarray:
                 wrong.append(f"get({key})")
@@ -230,6 +239,14 @@ def test_values_of_all_kinds_are_put_as_numpy_sets_them(team: pydsm.Team) -> Non
         model[[0, 2], 1] = -1
         if not np.array_equal(A.get(), model) or not np.array_equal(A[:, 1].get(slice(0, 4)), model[:4, 1]):
             wrong.append("views")
+        A.get(slice(0, 4), out=worker["C"])  # shared memory
+        if not np.array_equal(worker["C"], model[:4]):
+            wrong.append("get into a shared array")
+        try:
+            A.get(out=np.zeros(A.shape, float))
+            wrong.append("get into an array of another type")
+        except ValueError:
+            pass
         for refused, key, values in (
             (IndexError, len(A), 1),
             (IndexError, [0, -len(A) - 1], 1),
@@ -249,6 +266,7 @@ def test_values_of_all_kinds_are_put_as_numpy_sets_them(team: pydsm.Team) -> Non
 
     team.array("A", (10 * team.size, 4), np.int32)
     team.array("B", 20 * team.size, "i4,f8")
+    team.array("C", (4, 4), np.int32)
     for rank in range(team.size):
         assert team.run(lambda worker, rank: program(worker) if worker.rank == rank else [], rank) == [[]] * team.size
 

@@ -1,0 +1,333 @@
+"""The native steps of regions that have their home elsewhere, at both ends: messages are carried by hand."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from pydsm.mpi.messages import Answer, Request, grant, read, release, wish
+from pydsm.native import Caller, HomedRegion, Post, next_ticket
+from tests.mpi.test_homes import Side, sides
+
+__all__ = ["sides"]
+
+TAG = 2
+
+
+class Carrier:
+    """An MPI of one rank: what is sent is kept; what is put in is found, the first of a tag first."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[int, int, bytes]] = []
+        self.inbox: list[tuple[int, int, bytes]] = []
+        self.stuck = 0
+        self.post = Post(self._isend, self._improbe, -1, None, self, threading.RLock())
+
+    def _isend(self, memory: tuple[bytes, Any], rank: int, tag: int) -> Carrier:
+        self.sent.append((rank, tag, memory[0]))
+        return self
+
+    def Test(self) -> bool:
+        """Say whether what was sent is gone."""
+        self.stuck -= self.stuck > 0
+        return not self.stuck
+
+    def _improbe(self, source: int, tag: int, status: Any) -> Carrier | None:
+        for place, each in enumerate(self.inbox):
+            if each[1] == tag:
+                self.found = self.inbox.pop(place)
+                return self
+        return None
+
+    def Get_count(self, byte: Any) -> int:
+        """Return the length of what was found."""
+        return len(self.found[2])
+
+    def Get_source(self) -> int:
+        """Return who sent it."""
+        return self.found[0]
+
+    def Recv(self, memory: tuple[bytearray, Any]) -> None:
+        """Receive it."""
+        memory[0][:] = self.found[2]
+
+
+def asked(away: Side, stripe: int, *, needs: int = 0, shared: bool = False, rank: int = 3) -> bytearray:
+    """Return a wish of a worker for one stripe."""
+    known = away.replica.twins.wish(stripe, stripe + 1)
+    return bytearray(wish(1, 1, (rank, TAG), 40 + rank, needs, 77, known, int(shared)))
+
+
+def given(away: Side, stripes: list[int], *, rank: int = 3) -> bytearray:
+    """Return a message of what was written in stripes, which are given back."""
+    number, content = away.node.lines.tell(0, [(away.replica.twins, np.array(stripes))], True)
+    return bytearray(release(1, 1, rank, number, content, [(77, stripes)]))
+
+
+def answers(side: Side) -> list[Answer]:
+    return [each for each in side.world.sent if isinstance(each, Answer)]
+
+
+def test_a_free_stripe_is_granted_with_its_rows_and_taken_back_with_what_was_written(
+    sides: tuple[Side, Side],
+) -> None:
+    home, away = sides
+    desk, me = home.home.desk, home.locks.me()
+    home.A[2] = 5
+    home.publish()
+    assert desk.take(3, asked(away, 2))
+    (answer,) = answers(home)
+    assert (answer.ticket, answer.applied) == (43, 0)
+    away.replica.twins.merge(away.node.lines, 0, answer.content[1], answer.applied)
+    assert away.A[2] == 5
+    assert home.locks.holder(2) == me
+    away.A[2] = 6
+    assert desk.take(3, given(away, [2]))
+    assert (home.A[2], home.locks.holder(2), home.home.applied) == (6, 0, [0, 1])
+    assert home.home.queue.held == {}
+
+
+def test_a_stripe_that_is_not_free_is_left_to_the_line(sides: tuple[Side, Side]) -> None:
+    home, away = sides
+    desk, queue = home.home.desk, home.home.queue
+    assert desk.take(3, asked(away, 1))
+    assert not desk.take(4, asked(away, 1, rank=4))
+    home.home.take(read(4, asked(away, 1, rank=4)))  # type: ignore[arg-type]
+    assert queue.turn() == []
+    assert desk.take(3, given(away, [1]))
+    assert home.locks.holder(1) == 0
+    assert not desk.take(5, asked(away, 1, rank=5)), "who came later goes before who waits"
+    assert home.home.turn()
+    assert queue.held == {(77, 1): 4}
+
+
+def test_sharers_are_counted(sides: tuple[Side, Side]) -> None:
+    home, away = sides
+    desk, queue = home.home.desk, home.home.queue
+    assert desk.take(3, asked(away, 1, shared=True))
+    assert not desk.take(4, asked(away, 1, shared=True, rank=4))
+    home.home.take(read(4, asked(away, 1, shared=True, rank=4)))  # type: ignore[arg-type]
+    assert queue.held == {(77, 1): {3: 1, 4: 1}}
+    assert desk.take(3, given(away, [1]))
+    assert queue.held == {(77, 1): {4: 1}}
+    assert home.locks.sharers(1) != 0
+    assert desk.take(4, given(away, [1], rank=4))
+    assert (queue.held, home.locks.sharers(1)) == ({}, 0)
+
+
+def test_what_comes_too_early_is_left_until_it_is_due(sides: tuple[Side, Side]) -> None:
+    home, away = sides
+    desk = home.home.desk
+    messages = []
+    for value in (1, 2):
+        away.A[0] = value
+        messages.append(given(away, [0]))
+    assert not desk.take(3, messages[1])
+    assert not desk.take(3, asked(away, 0, needs=2))
+    home.home.take(read(3, messages[1]))  # type: ignore[arg-type]
+    home.home.take(read(3, asked(away, 0, needs=2)))  # type: ignore[arg-type]
+    assert answers(home) == []
+    assert desk.take(3, messages[0])
+    assert (home.A[0], home.home.applied) == (2, [0, 2])
+    assert answers(home)[0].applied == 2
+
+
+@pytest.mark.parametrize("lost", [1, 8, 20])
+def test_a_message_that_ends_too_early_is_refused(sides: tuple[Side, Side], lost: int) -> None:
+    home, away = sides
+    away.A[3] = 4
+    with pytest.raises(ValueError, match="message"):
+        home.home.desk.take(3, given(away, [3])[:-lost])
+    assert home.home.applied == [0, 0]
+
+
+def test_messages_for_somebody_else_come_back_from_serving(sides: tuple[Side, Side]) -> None:
+    home, away = sides
+    carrier = Carrier()
+    desks = {1: home.home.desk}
+    other = bytes(release(2, 1, 3, 1, b""))  # another team's
+    carrier.inbox = [
+        (3, 1, bytes(asked(away, 4))),
+        (3, 1, b"\x80pickled"),
+        (3, 1, other),
+        (3, 1, bytes(asked(away, 5))),
+    ]
+    assert carrier.post.serve(1, 0.0, 1e18, desks) == (1, (3, bytearray(b"\x80pickled")))
+    assert carrier.post.serve(1, 0.0, 1e18, desks) == (0, (3, bytearray(other)))
+    assert carrier.post.serve(1, 0.0, 0.0, desks) == (1, None)
+    assert carrier.post.serve(1, 0.0, 1e18, desks) == (0, None)
+    assert sorted(home.home.queue.held) == [(77, 4), (77, 5)]
+
+
+def test_what_is_still_under_way_is_pushed_on(sides: tuple[Side, Side]) -> None:
+    carrier = Carrier()
+    carrier.stuck = 2
+    carrier.post.send(1, 1, "large", b"x")
+    assert len(carrier.post.pending) == 1
+    assert carrier.post.flush() is True
+    carrier.stuck = 3
+    carrier.post.send(1, 1, "large", b"x")
+    assert carrier.post.take(1, 10.0) is None, "who has something under way does not stay to look for messages"
+    assert len(carrier.post.pending) == 1
+    carrier.post.flush()
+    assert (carrier.post.messages, carrier.post.sizes) == ({"large": 2}, {"large": 2})
+    assert carrier.post.take_rounds() == 0
+    carrier.post.send(1, 1, "large", b"x")
+    carrier.inbox.append((1, 1, b"y"))
+    carrier.post.take(1)
+    assert (carrier.post.take_rounds(), carrier.post.take_rounds()) == (1, 0)
+
+
+class Away:
+    """A worker of node 1, and what its caller was told to do."""
+
+    def __init__(self, side: Side) -> None:
+        self.carrier, self.did = Carrier(), []  # type: ignore[var-annotated]
+        self.side = side
+        note: Callable[[str], Callable[..., None]] = lambda name: lambda *what: self.did.append((name, *what))  # noqa: E731
+        self.caller = Caller(
+            self.carrier.post,
+            side.node.lines,
+            [0, 2],
+            1,
+            TAG,
+            1,
+            1,
+            3,
+            take=note("take"),
+            wait=note("wait"),
+            pull=note("pull"),
+            settle=note("settle"),
+        )
+
+    def sent(self) -> Request:
+        rank, tag, content = self.carrier.sent.pop()
+        assert (rank, tag) == (0, 1)
+        message = read(3, bytearray(content))
+        assert isinstance(message, Request)
+        return message
+
+    def region(self, engine: Any = None) -> HomedRegion:
+        """Return a region of stripe 1, on a native one that is always free."""
+        return HomedRegion(FakeRegion(), engine, self.caller, self.side.replica.twins, 0, 1, 2, False, 0.0)  # type: ignore[arg-type]
+
+
+class FakeRegion:
+    """A native region that can be entered when nobody minds."""
+
+    shared = entered = False
+    timeout: float | None = None
+    fails = False
+
+    def __enter__(self) -> str:
+        if self.fails:
+            raise RuntimeError("not now")
+        self.entered = True
+        return "view"
+
+    def __exit__(self, *error: object) -> None:
+        self.entered = False
+
+
+@pytest.fixture
+def away(sides: tuple[Side, Side]) -> Away:
+    return Away(sides[1])
+
+
+def granted(ticket: int, applied: int = 0, block: bytes = b"") -> tuple[int, int, bytes]:
+    return 0, TAG, grant(ticket, applied, block)
+
+
+def ticket_to_come() -> int:
+    """Return the ticket that the next request will have."""
+    return next_ticket() + 1
+
+
+alone = pytest.mark.timeout(method="signal")
+"""The other method has a thread, and a caller asks only where there is none."""
+
+
+@alone
+def test_a_region_asks_once_however_deep_it_is_entered(away: Away) -> None:
+    away.carrier.inbox = [granted(ticket_to_come())]
+    outer, inner = away.region(), away.region()
+    with outer as view, inner:
+        assert view == "view"
+        wanted = away.sent()
+        assert (wanted.kind, wanted.body[0], wanted.body[2:], wanted.needs) == ("acquire", 77, (False, False), {})
+        away.side.A[1] = 7
+        assert list(away.caller.depths.values()) == [2]
+    last, first = away.sent(), away.sent()
+    assert first.kind == last.kind == "release"
+    assert (first.body[2], last.body[2]) == ([], [(77, [1])])
+    assert (first.number, last.number) == (1, 2)
+    assert away.caller.depths == {}
+    assert away.did == []
+
+
+@alone
+def test_what_comes_before_the_grant_is_taken_and_a_late_grant_is_waited_for(away: Away) -> None:
+    ticket = ticket_to_come()
+    away.carrier.inbox = [(0, TAG, b"\x80other"), granted(ticket - 1), granted(ticket)]
+    with away.region():
+        assert [name for name, *_ in away.did] == ["take", "take"]
+    away.did.clear()
+    ticket = ticket_to_come()
+    with away.region():
+        assert away.did == [("wait", 0, away.side.replica.twins, ticket)]
+
+
+@alone
+def test_a_grant_from_before_what_was_told_is_asked_for_again(away: Away, sides: tuple[Side, Side]) -> None:
+    home = sides[0]
+    home.A[1] = 5
+    home.publish()
+    (block,) = [block for _, block in home.node.collect([(77, away.side.replica.twins.wish(1, 2))])]
+    away.side.A[1] = 6
+    away.side.publish()
+    away.carrier.inbox = [granted(ticket_to_come(), 0, block)]
+    with away.region():
+        assert away.did == [("pull", [0])]
+        assert away.side.A[1] == 6
+
+
+@alone
+def test_a_region_that_cannot_be_entered_gives_its_stripe_back(away: Away) -> None:
+    region = away.region()
+    region.region.fails = True  # type: ignore[attr-defined]
+    away.carrier.inbox = [granted(ticket_to_come())]
+    with pytest.raises(RuntimeError, match="not now"):
+        region.__enter__()
+    assert away.sent().body[2] == [(77, [1])]
+    assert away.caller.depths == {}
+
+
+def test_with_other_threads_or_a_timeout_the_engine_asks(away: Away) -> None:
+    class FakeEngine:
+        asked: ClassVar[list[Any]] = []
+
+        def enter(self, home: int, region: Any, stripes: range) -> None:
+            self.asked.append((home, stripes))
+            away.caller.depths[threading.get_ident(), 77, 1] = 1
+
+    done = threading.Event()
+    other = threading.Thread(target=done.wait)
+    other.start()
+    try:
+        with away.region(FakeEngine()):
+            assert FakeEngine.asked == [(0, range(1, 2))]
+    finally:
+        done.set()
+        other.join()
+    region = away.region(FakeEngine())
+    region.region.timeout = 1.0
+    with region:
+        assert len(FakeEngine.asked) == 2
+    with contextlib.suppress(IndexError):
+        while True:
+            assert away.sent().kind == "release"
