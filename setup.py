@@ -80,7 +80,8 @@ setup(
         "pydsm.trace": ["page/*"],
     },
     ext_modules=cythonize(
-        [native(name) for name in ("words", "undo", "region", "races", "twins", "post")], language_level=3
+        [native(name) for name in ("words", "undo", "region", "races", "twins", "post", "caller", "desk")],
+        language_level=3,
     ),
     install_requires=["numpy>=1.25", "SharedArray>=3.2.4", "posix_ipc>=1.1.1", "threadpoolctl>=3.1"],
     extras_require={

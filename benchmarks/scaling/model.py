@@ -182,16 +182,16 @@ def atomic(job: Job, array: Array, home: int, me: int = -1, kind: str = "atomic"
 def get(row_bytes: int) -> Cost:
     """Copy a short row from its home: a request, and the answer with it."""
     cost = Cost(rounds=1)
-    cost.send("fetch", wire.HEAD["fetch"])
-    cost.send("answer", wire.answer() + row_bytes)
+    cost.send("fetch", wire.fetch())
+    cost.send("answer", wire.granted(size=row_bytes))
     return cost
 
 
 def put(row_bytes: int) -> Cost:
     """Copy a short row to its home, and hear that it is there."""
     cost = Cost(rounds=1)
-    cost.send("store", wire.HEAD["store"] + row_bytes)
-    cost.send("answer", wire.answer())
+    cost.send("store", wire.store(row_bytes))
+    cost.send("answer", wire.granted())
     return cost
 
 

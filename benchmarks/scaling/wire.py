@@ -19,8 +19,10 @@ __all__ = [
     "acquire",
     "answer",
     "asked",
+    "fetch",
     "granted",
     "release",
+    "store",
     "told",
     "update",
 ]
@@ -32,18 +34,18 @@ HEAD: Final = {
     "release": 28,
     "answer": 31,
     "atomic": 230,
-    "fetch": 66,
+    "fetch": 28,
     "gather": 76,
     "left": 36,
     "meet": 52,
     "pull": 48,
     "share": 55,
-    "store": 62,
+    "store": 28,
     "update": 28,
     "wait": 222,
 }
-"""Bytes of a message that carries nothing, by kind; ``grant`` is the answer to ``acquire``."""
-PACKED: Final = {"acquire", "push", "release", "update"}
+"""Bytes of a message that carries nothing, by kind; ``grant`` is the answer to ``acquire``, ``fetch`` and ``store``."""
+PACKED: Final = {"acquire", "fetch", "push", "release", "store", "update"}
 """Kinds whose sizes are exact."""
 PICKLED: Final = 12
 """By how many bytes a message of another kind may be larger or smaller: numbers of many digits take more room."""
@@ -99,6 +101,16 @@ def granted(stripes: int = 0, size: int = 0) -> int:
 def release(stripes: int, parts: Iterable[Part] = ()) -> int:
     """Return the bytes of what is sent when a region is left."""
     return HEAD["release"] + RUN + VERSION * stripes + sum(part.size for part in parts)
+
+
+def fetch() -> int:
+    """Return the bytes of a wish for a few neighbouring elements."""
+    return HEAD["fetch"] + RUN
+
+
+def store(size: int) -> int:
+    """Return the bytes of a few neighbouring elements that are put, of so many bytes."""
+    return HEAD["store"] + RECORD + size
 
 
 def told(parts: Iterable[Part]) -> int:

@@ -13,7 +13,7 @@ from pydsm.mpi.node import Node
 from pydsm.mpi.replica import Block, Replica, Some
 from pydsm.mpi.stopping import whole
 from pydsm.mpi.world import EAGER, SERVER, Patience, Transfer, World
-from pydsm.native import Caller, Twins, next_ticket
+from pydsm.native import Caller, next_ticket
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,8 +66,9 @@ class Client:
             team,
             node.index,
             world.rank,
+            EAGER,
             take=take,
-            wait=self._wait_for_grant,
+            answer=self.answer,
             pull=self.pull,
             settle=world.settle,
         )
@@ -107,10 +108,6 @@ class Client:
                 self.stand_back(home)
         self.node.publish(wanted, self.tell)
         self.world.settle()
-
-    def _wait_for_grant(self, home: int, twins: Twins, ticket: int) -> None:
-        answer = self.answer(home, ticket)
-        self.take(home, answer, [(twins.array_id, answer.content[1])])
 
     def wish(self, home: int, array_id: int, known: bytes, *, shared: bool, once: bool) -> int:
         """Ask a home for stripes; return the request's ticket."""

@@ -109,10 +109,13 @@ class Answer(NamedTuple):
 _REQUESTS: Final = frozenset(
     ("push", "release", "acquire", "cancel", "pull", "fetch", "store", "atomic", "wait", "meet", "gather", "share")
 ) | {"make", "drop"}
-ACQUIRE, GRANT, RELEASE = MESSAGE_KINDS
+ACQUIRE, GRANT, RELEASE, FETCH, ELEMENTS, STORE = (
+    MESSAGE_KINDS[kind] for kind in ("acquire", "grant", "release", "fetch", "elements", "store")
+)
 SHARED, TAGS = MESSAGE_FLAGS
 _PUSH: Final = 4
 _UPDATE: Final = 5
+_PICKLED: Final = 128  # the first byte of a pickle
 _HEAD: Final = Struct("=BBHIIQQ")  # kind, flags or tag, node, team, rank or ticket, number, length or array
 _GIVEN: Final = Struct("=QQ")  # an array, how many of its stripes
 _VALUES: Final = Struct("=QQqQ")  # lengths of diff and positions, the first one, the length of the operation's name
@@ -188,7 +191,7 @@ def _update(node: int, team: int, count: int, number: int, array_id: int, rest: 
 def read(source: int, content: bytearray) -> Request | Answer | tuple[Any, ...]:
     """Return a message that has come as what it is: a request, an answer, or one of those of runs."""
     kind = content[0]
-    if kind > _UPDATE:
+    if kind >= _PICKLED:
         message = pickle.loads(content)
         if message[0] in _REQUESTS:
             return Request(*message)
@@ -197,11 +200,17 @@ def read(source: int, content: bytearray) -> Request | Answer | tuple[Any, ...]:
     rest = memoryview(content)[_HEAD.size :]
     if kind == _UPDATE:
         return _update(node, team, who, number, length, rest)
-    if kind == GRANT:
-        return Answer("answer", who, number, False, (True, rest))
+    if kind in (GRANT, ELEMENTS):
+        return Answer("answer", who, number, False, (True, rest) if kind == GRANT else rest)
+    asker, needs = (source, flags >> TAGS), {node: number} if number else _NOTHING
+    body: tuple[Any, ...]
     if kind == ACQUIRE:
-        needs = {node: number} if number else _NOTHING
-        body: tuple[Any, ...] = (length, rest, bool(flags & SHARED), bool(flags & _ONCE))
-        return Request("acquire", team, node, 0, needs, (source, flags >> TAGS), who, body)
+        body = (length, rest, bool(flags & SHARED), bool(flags & _ONCE))
+        return Request("acquire", team, node, 0, needs, asker, who, body)
+    if kind == FETCH:
+        first, count = _GIVEN.unpack(rest)
+        return Request("fetch", team, node, 0, needs, asker, who, (length, (1, first, first + count, 1), 0))
+    if kind == STORE:
+        return Request("store", team, node, number, _NOTHING, asker, who, (length, rest))
     body = (rest[:length], who, given_in(rest[length:]))
     return Request("push" if kind == _PUSH else "release", team, node, number, _NOTHING, (who, 0), 0, body)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from bisect import bisect_right
 
 from pydsm.mpi.engine import Engine
-from pydsm.mpi.world import EAGER
 from pydsm.native import HomedRegion, Region
 
 __all__ = ["homed_region"]
@@ -23,4 +22,4 @@ def homed_region(engine: Engine, region: Region) -> HomedRegion | None:
     if stop > bounds[home + 1]:
         return None
     caller = engine.client.caller
-    return HomedRegion(region, engine, caller, replica.twins, home, first, stop, home == node.index, EAGER)
+    return HomedRegion(region, engine, caller, replica.twins, home, first, stop, home == node.index)

@@ -1,6 +1,8 @@
 """The only compiled code: atomic words, the steps of a region lock, undoing, and twins."""
 
-from pydsm.native.post import MESSAGE_FLAGS, MESSAGE_KINDS, Caller, Desk, HomedRegion, Post, next_ticket
+from pydsm.native.caller import Caller, HomedRegion, next_ticket
+from pydsm.native.desk import Desk
+from pydsm.native.post import MESSAGE_FLAGS, MESSAGE_KINDS, Post
 from pydsm.native.region import (
     Region,
     RegionGroup,

@@ -27,6 +27,7 @@ cdef extern from "twins.h" nogil:
     int64_t dsm_measure(const dsm_twins *t, int64_t start, int64_t stop)
     uint64_t dsm_add(uint64_t *p, uint64_t v)
     void dsm_merge(const dsm_twins *t, const char *news, int64_t start, int64_t stop)
+    void dsm_read_units(char *to, const char *source, int64_t bytes, int64_t unit)
     void dsm_lay_over(const dsm_twins *t, char *news, int64_t start, int64_t stop)
     int64_t dsm_stripe_bytes(const dsm_twins *t, int64_t stripe)
 
@@ -383,11 +384,12 @@ cdef class Twins:
 
     def put(self, Lines lines not None, Py_ssize_t home, const unsigned char[::1] diff not None):
         """Write a diff here that the home is told by a message; return the number of that."""
-        cdef uint64_t *line = lines.line(home)
-        cdef const char *at = <const char *> &diff[0] if diff.shape[0] else NULL
+        return self.write_here(lines, home, <const char *> &diff[0] if diff.shape[0] else NULL, diff.shape[0])
+
+    cdef uint64_t write_here(self, Lines lines, Py_ssize_t home, const char *at, int64_t length) except 0:
         cdef uint64_t number = 0
-        if not dsm_put(&self.of, at, at + diff.shape[0], line, &number):
-            raise ValueError(f"a message of {diff.shape[0]} bytes is no diff of array {self.array_id}")
+        if not dsm_put(&self.of, at, at + length, lines.line(home), &number):
+            raise ValueError(f"a message of {length} bytes is no diff of array {self.array_id}")
         return number
 
     # -- in ----------------------------------------------------------------------------------
@@ -493,6 +495,20 @@ cdef class Twins:
                 memcpy(room + DSM_BLOCK_RECORD, self.of.twin + stripe * self.of.stripe, count)
                 dsm_unlatch(line)
                 memcpy(room + 8, &version, 8)
+        return 0
+
+    cdef int write_elements(self, const char *run, dsm_bytes *to) except -1:
+        """At home: write down neighbouring units as they are, of a wish for the first and how many."""
+        cdef uint64_t words[2]
+        cdef uint64_t units = self.of.size // self.of.unit
+        cdef char *room
+        memcpy(words, run, 16)
+        if words[1] > units or words[0] > units - words[1]:
+            raise IndexError(f"{words[1]} elements from {words[0]} on are not in array {self.array_id}")
+        room = dsm_more(to, words[1] * self.of.unit)
+        if room == NULL:
+            raise MemoryError(f"there is no memory for an answer with {words[1]} elements")
+        dsm_read_units(room, self.of.data + words[0] * self.of.unit, words[1] * self.of.unit, self.of.unit)
         return 0
 
     def merge(self, Lines lines not None, Py_ssize_t home, const unsigned char[::1] block not None, uint64_t applied):

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from pydsm.mpi.messages import Answer, Request, grant, read, release, wish
-from pydsm.native import Caller, HomedRegion, Post, next_ticket
+from pydsm.mpi.messages import _HEAD, Answer, Request, grant, read, release, wish
+from pydsm.native import MESSAGE_KINDS, Caller, HomedRegion, Post, next_ticket
 from tests.mpi.test_homes import Side, sides
 
 __all__ = ["sides"]
@@ -26,10 +26,12 @@ class Carrier:
         self.sent: list[tuple[int, int, bytes]] = []
         self.inbox: list[tuple[int, int, bytes]] = []
         self.stuck = 0
+        self.on_send: Callable[[bytes], None] = lambda content: None
         self.post = Post(self._isend, self._improbe, -1, None, self, threading.RLock())
 
     def _isend(self, memory: tuple[bytes, Any], rank: int, tag: int) -> Carrier:
         self.sent.append((rank, tag, memory[0]))
+        self.on_send(memory[0])
         return self
 
     def Test(self) -> bool:
@@ -189,6 +191,7 @@ class Away:
     def __init__(self, side: Side) -> None:
         self.carrier, self.did = Carrier(), []  # type: ignore[var-annotated]
         self.side = side
+        self.late = Answer("answer", 0, 0, False, (True, b""))
         note: Callable[[str], Callable[..., None]] = lambda name: lambda *what: self.did.append((name, *what))  # noqa: E731
         self.caller = Caller(
             self.carrier.post,
@@ -199,11 +202,17 @@ class Away:
             1,
             1,
             3,
+            0.0,
             take=note("take"),
-            wait=note("wait"),
+            answer=self._answer,
             pull=note("pull"),
             settle=note("settle"),
         )
+
+    def _answer(self, home: int, ticket: int) -> Answer:
+        """Wait, as a client does, until the answer is there."""
+        self.did.append(("answer", home, ticket))
+        return self.late
 
     def sent(self) -> Request:
         rank, tag, content = self.carrier.sent.pop()
@@ -214,7 +223,7 @@ class Away:
 
     def region(self, engine: Any = None) -> HomedRegion:
         """Return a region of stripe 1, on a native one that is always free."""
-        return HomedRegion(FakeRegion(), engine, self.caller, self.side.replica.twins, 0, 1, 2, False, 0.0)  # type: ignore[arg-type]
+        return HomedRegion(FakeRegion(), engine, self.caller, self.side.replica.twins, 0, 1, 2, False)  # type: ignore[arg-type]
 
 
 class FakeRegion:
@@ -279,7 +288,7 @@ def test_what_comes_before_the_grant_is_taken_and_a_late_grant_is_waited_for(awa
     away.did.clear()
     ticket = ticket_to_come()
     with away.region():
-        assert away.did == [("wait", 0, away.side.replica.twins, ticket)]
+        assert away.did == [("answer", 0, ticket)]
 
 
 @alone
@@ -331,3 +340,54 @@ def test_with_other_threads_or_a_timeout_the_engine_asks(away: Away) -> None:
     with contextlib.suppress(IndexError):
         while True:
             assert away.sent().kind == "release"
+
+
+@alone
+@pytest.mark.parametrize("late", [False, True])
+def test_elements_are_fetched_and_stored(away: Away, sides: tuple[Side, Side], *, late: bool) -> None:
+    """Each message goes to the home's desk at once, and its answer back, or to who waits for it."""
+    home, memory = sides[0], np.zeros(16, np.uint8)
+    carried, twins = [], away.side.replica.twins
+
+    def carry(content: bytes) -> None:
+        sent = len(home.world.packed_sent)
+        assert home.home.desk.take(3, bytearray(content))
+        (answer,) = home.world.packed_sent[sent:]
+        carried.append(read(3, bytearray(content)))
+        if late:
+            away.late = read(0, bytearray(answer))  # type: ignore[assignment]
+        else:
+            away.carrier.inbox.append((0, TAG, answer))
+
+    away.carrier.on_send = carry
+    home.A[2:4] = [5, 6]
+    assert away.caller.fetch(0, twins, 2, memory) == 0
+    assert memory.view(np.int64).tolist() == [5, 6]
+    assert away.caller.store(0, twins, 1, np.array([8, 9]).view(np.uint8))
+    assert (home.A[:4].tolist(), away.side.A[:4].tolist()) == ([0, 8, 9, 6], [0, 8, 9, 0])
+    assert (home.home.applied, away.side.node.lines.heard(0)) == ([0, 1], 1)
+    assert away.side.replica.twins.changed(0, 8) == []
+    assert [each.kind for each in carried] == ["fetch", "store"]
+    assert len(away.did) == (2 if late else 0)
+    for first, count in ((7, 16), (1 << 61, 8), (0, 1 << 10)):
+        with pytest.raises(IndexError, match="not in array 77"):
+            away.caller.fetch(0, twins, first, np.zeros(count, np.uint8))
+    with pytest.raises(ValueError, match="no diff of array"):
+        away.caller.store(0, twins, 8, np.zeros(8, np.uint8))
+
+
+def test_elements_that_are_not_due_are_left_until_they_are(sides: tuple[Side, Side]) -> None:
+    home, away = sides
+    stores = []
+    for value in (1, 2):
+        number = away.replica.twins.put(away.node.lines, 0, diff := _diff(0, [value]))
+        stores.append(bytearray(_HEAD.pack(MESSAGE_KINDS["store"], TAG << 2, 1, 1, 50 + value, number, 77) + diff))
+    assert not home.home.desk.take(3, stores[1])
+    home.home.take(read(3, stores[1]))  # type: ignore[arg-type]
+    assert home.home.desk.take(3, stores[0])
+    assert (home.A[0], home.home.applied) == (2, [0, 2])
+    assert [answer.ticket for answer in answers(home)] == [51, 52]
+
+
+def _diff(first: int, values: list[int]) -> bytes:
+    return np.array([first, len(values), *values]).tobytes()

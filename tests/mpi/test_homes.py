@@ -33,6 +33,7 @@ class FakeWorld:
 
     def __init__(self) -> None:
         self.sent: list[Any] = []
+        self.packed_sent: list[bytes] = []
         nothing: Any = None
         self.packed = Post(self._isend, nothing, nothing, nothing, nothing, contextlib.nullcontext())
 
@@ -40,6 +41,7 @@ class FakeWorld:
         self.sent.append(message)
 
     def _isend(self, memory: tuple[bytes, Any], rank: int, tag: int) -> FakeWorld:
+        self.packed_sent.append(memory[0])
         self.sent.append(read(rank, bytearray(memory[0])))
         return self
 
