@@ -34,9 +34,10 @@ what the work of an operation costs, not what a network would.
 
 The peers get their best form. One-sided calls over TCP make progress only while their target is inside MPI, so a rank
 that is done tests a barrier and yields; where one rank works alone its targets do so and the others sleep. Windows are
-allocated by MPI, epochs of atomic operations stay open, buffers of messages exist. `get` is compared with a request of
-one byte and an answer, `put` with the bytes and an answer of one byte; the rows of `get` were written anew by their
-home each time, and `put` writes new values. After every run the sums show that no update was lost.
+allocated by MPI, epochs of atomic operations stay open, buffers of messages exist. `get` fills memory that exists and
+is compared with a request of one byte and an answer, `put` with the bytes and an answer of one byte; the rows of `get`
+were written anew by their home each time, and `put` writes new values. After every run the sums show that no update
+was lost.
 
 `python -m benchmarks.ranks --output docs/benchmarks` measures the operations and writes this page and
 [ranks.json](ranks.json), `--scaling` the applications; `--quick` takes a look. Where namespaces are not permitted,

@@ -185,7 +185,7 @@ def _put(count: int, nbytes: int) -> float:
     return took
 
 
-def _get(count: int, nbytes: int, new: bool = True) -> float:
+def _get(count: int, nbytes: int, new: bool = True, into: str = "memory that exists") -> float:
     """Get rows that have their home on the other host, where somebody writes them anew each time; else nobody does.
 
     Reader and writer take turns by locked rows of another array, because a barrier would bring the rows itself.
@@ -201,12 +201,13 @@ def _get(count: int, nbytes: int, new: bool = True) -> float:
                 A.fence(rows)
                 _set(turns, done, turn)
         elif _alone(worker):
+            out = np.empty(A[rows].shape, A.dtype) if into == "memory that exists" else None
             for turn in range(1, count + 2):
                 if new:
                     _set(turns, wanted, turn)
                     _await(turns, done, turn)
                 began = time.monotonic()
-                got = A.get(rows)
+                got = A.get(rows, out)
                 took += (time.monotonic() - began) * (turn > 1)  # the first one is for warming up
                 _check(float(got.flat[0] + got.flat[-1]), 2.0 * turn * new)
         worker.barrier()

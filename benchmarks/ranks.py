@@ -140,6 +140,13 @@ ACTS = (
         for name, verb in (("get", "from"), ("put", "to"))
         for nbytes, text in ((8, "8 B"), (4096, "4 kB"), (_MB, "1 MB"), (64 * _MB, "64 MB"))
     ),
+    Act(
+        "A.get of 64 MB into new memory",
+        "bandwidth",
+        ("get", 64 * _MB, True, "new memory"),
+        {"mpi4py: Send, Recv": (("get", 64 * _MB), None)},
+        64 * _MB,
+    ),
 )
 
 

@@ -125,7 +125,10 @@ cdef class Desk:
         key = head.more, stripe
         if key in self.held or key in self.waited:
             return False
-        if not locks.try_take(self, stripe, locks.me(), shared, False):
+        try:
+            if not locks.try_take(self, stripe, locks.me(), shared, False):
+                return False
+        except Exception:                            # an abandoned stripe, say: who asks is told so
             return False
         if shared:
             self.share(key, source)

@@ -10,8 +10,13 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
+from pydsm.core import names
+from pydsm.core.layout import LINE, Participant
+from pydsm.errors import OwnerDiedError
+from pydsm.ipc import segment
 from pydsm.mpi.messages import _HEAD, Answer, Request, grant, read, release, wish
 from pydsm.native import MESSAGE_KINDS, Caller, HomedRegion, Post, next_ticket
+from pydsm.sync import locksegment
 from tests.mpi.test_homes import Side, sides
 
 __all__ = ["sides"]
@@ -106,6 +111,17 @@ def test_a_stripe_that_is_not_free_is_left_to_the_line(sides: tuple[Side, Side])
     assert not desk.take(5, asked(away, 1, rank=5)), "who came later goes before who waits"
     assert home.home.turn()
     assert queue.held == {(77, 1): 4}
+
+
+def test_who_asks_for_an_abandoned_stripe_is_told_so(sides: tuple[Side, Side]) -> None:
+    home, away = sides
+    header, _ = locksegment.attach(home.namespace, "A")
+    words = segment.attach(names.lock_name(home.namespace.name, "A"), np.dtype(np.uint64))
+    words[header.words + 1 * LINE] = Participant(slot=0, pid=1, rank=0).abandoned()
+    assert not home.home.desk.take(3, asked(away, 1))
+    home.home.take(read(3, asked(away, 1)))  # type: ignore[arg-type]
+    (answer,) = answers(home)
+    assert isinstance(answer.content, OwnerDiedError)
 
 
 def test_sharers_are_counted(sides: tuple[Side, Side]) -> None:
