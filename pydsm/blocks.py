@@ -105,6 +105,7 @@ def get(self: Any, rows: RowKey = None, out: NDArray[Any] | None = None) -> NDAr
     Parameters
     ----------
     rows : int, slice, sequence of int, boolean mask, None or ...
+        Indices of axis 0; None and ``...`` mean all rows.  Of one row there is an array, too, without that axis.
     out : ndarray, optional
         Where the copy goes, of its shape and dtype: new memory costs as much as the copy into it.
 
@@ -123,7 +124,7 @@ def get(self: Any, rows: RowKey = None, out: NDArray[Any] | None = None) -> NDAr
     [7, 0, 7]
     """
     self.fence(rows)
-    found = np.asarray(self[_key(rows)])
+    found = np.asarray(self[slice(None) if rows is None or rows is Ellipsis else rows, ...])  # one row is an array, too
     if out is None:
         return np.array(found)
     check_out(out, found.shape, found.dtype)
@@ -144,7 +145,28 @@ def check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
 def put(self: Any, rows: RowKey, values: ArrayLike, mode: Any = None) -> None:
     """Write rows, without a lock; they are complete at home when this returns.
 
-    With `mode`, as ``np.put`` calls it, it is NumPy's method of that name.
+    Parameters
+    ----------
+    rows : int, slice, sequence of int, boolean mask, None or ...
+        Indices of axis 0, not of the flattened array; None and ``...`` mean all rows.
+    values : array_like
+        What NumPy can broadcast to the rows, and convert to the array's dtype.
+    mode : optional
+        As ``np.put`` gives it: then this is NumPy's method of that name, with its indices.
+
+    Raises
+    ------
+    IndexError, TypeError, ValueError
+        `rows` are no rows of this array; `values` do not fit; the array is read-only.
+
+    Examples
+    --------
+    >>> import pydsm
+    >>> with pydsm.Team(1) as team:
+    ...     A = team.array("A", (3, 2), int)
+    ...     A.put([0, 2], [[1, 2], [3, 4]])
+    ...     A.tolist()
+    [[1, 2], [0, 0], [3, 4]]
     """
     if mode is not None:
         np.ndarray.put(self, rows, values, mode)  # type: ignore[arg-type]

@@ -64,7 +64,8 @@ def crew_for(size: int | None, on_death: str) -> Crew | None:
         return None
     if on_death != "abort":
         raise ValueError("on_death='continue' is for workers that are child processes: an MPI job ends with its ranks")
-    return _job.crew(None if size is None and not os.environ.get("PYDSM_WORKERS") else exact_size(size))
+    wished = size is not None or os.environ.get("PYDSM_WORKERS")
+    return _job.crew(exact_size(size, most=None) if wished else None)  # which knows how many it has
 
 
 def check_instruments(crew: Crew, instruments: Instruments) -> Crew:

@@ -29,8 +29,8 @@ def check_options(start: str, on_death: str, mode: int) -> None:
         raise ValueError(f"mode is 0o600 (private) or 0o660 (for the group), not {shown}")
 
 
-def exact_size(size: int | None) -> int:
-    """Return how many workers are meant."""
+def exact_size(size: int | None, most: int | None = MAX_SLOTS - _SPARE_SLOTS) -> int:
+    """Return how many workers are meant, no more than one machine can have unless `most` says otherwise."""
     if size is None:
         size = _wished_size() or available_cpus()
     try:
@@ -39,8 +39,8 @@ def exact_size(size: int | None) -> int:
         raise TypeError(f"the number of workers is an int, not {size!r}") from None
     if exact < 1:
         raise ValueError(f"a team needs at least one worker, not {exact}")
-    if exact > MAX_SLOTS - _SPARE_SLOTS:
-        raise ValueError(f"a team can have {MAX_SLOTS - _SPARE_SLOTS} workers at most, not {exact}")
+    if most is not None and exact > most:
+        raise ValueError(f"a team can have {most} workers at most, not {exact}")
     return exact
 
 

@@ -53,6 +53,16 @@ def test_get_gives_a_private_copy_and_put_writes() -> None:
             guarded.put(0, 1)
 
 
+def test_one_row_keeps_the_dtype_of_its_array() -> None:
+    with pydsm.Team(1) as team:
+        A = team.array("A", 3, "U5")
+        A[0] = "ab"
+        assert (A.get(0).dtype, A.get(0).shape, A.get(0)[()]) == (A.dtype, (), "ab")
+        out = np.empty((), A.dtype)
+        assert A.get(0, out=out) is out
+        assert out[()] == "ab"
+
+
 def test_get_copies_into_an_array_that_is_given() -> None:
     with pydsm.Team(1) as team:
         A = team.array("A", (4, 2), int)

@@ -37,9 +37,14 @@ def has_program(options: argparse.Namespace) -> bool:
     return False
 
 
+def set_arguments(options: argparse.Namespace) -> None:
+    """Let `sys.argv` be the program's."""
+    sys.argv = [options.program, *options.args]
+
+
 def run_program(options: argparse.Namespace) -> None:
     """Run the program in this process, as ``python program args`` would."""
-    sys.argv = [options.program, *options.args]
+    set_arguments(options)
     sys.path.insert(0, os.path.dirname(os.path.abspath(options.program)))
     runpy.run_path(options.program, run_name="__main__")
 
@@ -48,4 +53,5 @@ def run_ranks(options: argparse.Namespace) -> int:
     """Run the program on all ranks of the MPI job that this process is one of; return the exit code."""
     from pydsm.mpi.launch import main
 
+    set_arguments(options)  # on all ranks: workers look at it, too
     return main(options.program, lambda: run_program(options))

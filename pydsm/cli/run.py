@@ -40,9 +40,9 @@ def _run(options: argparse.Namespace) -> int:
         os.environ["PYDSM_WORKERS"] = str(options.workers)
     if options.memory is not None:
         os.environ["PYDSM_MEMORY"] = options.memory
-    if not has_program(options):
-        return 2
     if is_launched():
         return run_ranks(options)
+    if not has_program(options):
+        return 2
     run_program(options)
     return 0

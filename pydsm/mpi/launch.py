@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable
 
 from pydsm.crew import enter_job
+from pydsm.errors import PydsmError
 from pydsm.mpi.guard import Reaper, be_watched, dismiss_watch, library_files, watch_server
 from pydsm.mpi.job import MpiJob
 from pydsm.mpi.nodes import Nodes
@@ -35,8 +36,10 @@ def main(program: str, run: Callable[[], None]) -> int:
     """
     sys.path.insert(0, os.path.dirname(os.path.abspath(program)))
     world = World()
-    pretended = os.environ.get("PYDSM_MPI_NODES")
-    nodes = Nodes.read(pretended, world.size) if pretended else Nodes.of(world.by_memory())
+    nodes = _begin(world, program)
+    if nodes is None:
+        world.finish()
+        return 2
     pids, reaper = _watch(world, nodes)
     code = 0
     if reaper is not None:
@@ -55,6 +58,23 @@ def main(program: str, run: Callable[[], None]) -> int:
         dismiss_watch()
     world.finish()
     return code
+
+
+def _begin(world: World, program: str) -> Nodes | None:
+    """Return which ranks have which nodes; or None, when rank 0 has said why there is nothing to run."""
+    nodes, problem = None, ""
+    if not os.path.isfile(program):
+        problem = f"there is no program {program!r} on {platform.node()}"
+    pretended = os.environ.get("PYDSM_MPI_NODES")
+    by_memory = world.by_memory()
+    try:
+        nodes = Nodes.read(pretended, world.size) if pretended else Nodes.of(by_memory)
+    except ValueError as error:
+        problem = problem or str(error)
+    problems = [each for each in world.gather(problem) if each]
+    if problems and world.rank == 0:
+        sys.stderr.write(f"pydsm: {problems[0]}\n")
+    return None if problems else nodes
 
 
 def _watch(world: World, nodes: Nodes) -> tuple[list[int], Reaper | None]:
@@ -101,6 +121,9 @@ def _lead(world: World, nodes: Nodes, server: Server, run: Callable[[], None]) -
         code = request.code if isinstance(request.code, int) else int(request.code is not None)
         if isinstance(request.code, str):
             sys.stderr.write(f"{request.code}\n")
+    except PydsmError as error:
+        sys.stderr.write(f"pydsm: {error}\n")
+        code = 1
     except BaseException:
         traceback.print_exc()
         code = 1

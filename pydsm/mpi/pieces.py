@@ -222,7 +222,9 @@ def _compact(rows: NDArray[Any]) -> slice | NDArray[Any]:
 
 
 def _slice(rows: range) -> slice:
-    return slice(rows.start, max(rows.start, rows.stop), rows.step if len(rows) != 1 else 1) if rows else slice(0, 0, 1)
+    if len(rows) < 2:  # a step says nothing then, and where they stop may be far behind
+        return slice(rows.start, rows.start + 1, 1) if rows else slice(0, 0, 1)
+    return slice(rows.start, rows.stop, rows.step)
 
 
 def count(rows: slice | NDArray[Any]) -> int:

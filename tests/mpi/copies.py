@@ -208,6 +208,7 @@ def test_values_of_all_kinds_are_put_as_numpy_sets_them(team: pydsm.Team) -> Non
             (slice(2, 9), [1, 2, 3, 4]),
             (..., np.arange(4.9, 8)),
             (slice(3, 3), 5),
+            (slice(5, 9, 7), 6),
             ([], 5),
             ([4, 4, 1], np.arange(12).reshape(3, 4)),
             (-1, (9, 8, 7, 6)),

@@ -55,6 +55,8 @@ def test_what_cannot_be_is_said_and_the_exit_code_is_the_programs(how: str, expe
     assert said.count("team: [(0, 2), (1, 2)]\n") == 1, said
     assert "raised TypeError: the result of the worker's function does not pickle" in said
     assert "again: [(0, 2), (1, 2)]\n" in said
+    assert f"arguments: {[[how]] * 2}\n" in said
+    assert "crowd: ValueError: a team of 500 workers is asked for, and this MPI job has 2" in said
     assert "cluster: ValueError: a team of 7 workers is asked for, and this MPI job has 2" in said
     assert "small cluster: Cluster\n" in said
     assert said.count("LookupError: on purpose") == (how == "raise"), said
@@ -63,6 +65,26 @@ def test_what_cannot_be_is_said_and_the_exit_code_is_the_programs(how: str, expe
 
 
 @pytest.mark.skipif(shutil.which("ssh") is None, reason="there is no ssh here, with which launchers reach hosts")
+@pytest.mark.parametrize(
+    ("nodes", "program", "sentence"),
+    [
+        ("0,1|2,3", "nothing.py", "pydsm: there is no program 'nothing.py' on "),
+        ("0,1|2", HERE / "wrong.py", "pydsm: PYDSM_MPI_NODES names each of the ranks 0 to 3 once"),
+    ],
+)
+def test_what_no_rank_can_begin_is_said_once_and_nothing_stays(
+    nodes: str, program: str | Path, sentence: str, tmp_path: Path
+) -> None:
+    before = set(os.listdir("/dev/shm"))
+    with started(
+        [*launcher(), "-n", "4", sys.executable, "-m", "pydsm", str(program)], tmp_path / "log", PYDSM_MPI_NODES=nodes
+    ) as job:
+        assert job.wait() == 2, job.output
+    assert job.output.count(sentence) == 1, job.output
+    assert "Traceback" not in job.output
+    assert {name for name in set(os.listdir("/dev/shm")) - before if name.startswith("mpich")} == set()
+
+
 def test_a_host_that_is_none_is_the_launchers_error(tmp_path: Path) -> None:
     """What it says is passed on, and its exit code."""
     command = [sys.executable, "-m", "pydsm", "run", "-n", "2", "--hosts", "nowhere.invalid"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ from pydsm.mpi import bulk
 from pydsm.mpi.buffers import Buffers
 from pydsm.mpi.client import Client
 from pydsm.mpi.messages import Request
-from pydsm.mpi.pieces import HEAD, Piece, Selection
+from pydsm.mpi.pieces import HEAD, Piece, Selection, _read, count
 from pydsm.mpi.values import Values
 from tests.mpi.test_homes import ROWS, FakeWorld, Side, sides
 
@@ -56,6 +57,22 @@ class Hands:
         if answer is not None:
             self.client.deliver(answer)
         return True
+
+
+def test_every_slice_means_what_numpy_says() -> None:
+    """Rows of slices of 7 rows, with every start, stop and step there is, in pieces of every home."""
+    numbers = np.arange(7)
+    ends, steps = (None, *range(-9, 10)), (None, *(step for step in range(-9, 10) if step))
+    for start, stop, step in itertools.product(ends, ends, steps):
+        key = slice(start, stop, step)
+        found = _read(key, 7, "A")
+        assert found is not None
+        ascending, order, _ = found
+        assert isinstance(ascending, slice)
+        assert (ascending.start, ascending.stop) == (0, 0) or 0 <= ascending.start < ascending.stop
+        assert count(ascending) == len(numbers[ascending]) == len(numbers[key])
+        got = numbers[ascending] if order is None else numbers[ascending][order]
+        assert got.tolist() == numbers[key].tolist(), key
 
 
 def rows(first: int, stop: int) -> Selection:

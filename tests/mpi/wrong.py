@@ -31,6 +31,8 @@ if __name__ == "__main__":
         attempt("team", lambda: team.run(rank_and_size))
         attempt("result", lambda: team.run(unpicklable))
         attempt("again", lambda: team.run(rank_and_size))
+        attempt("arguments", lambda: team.run(lambda worker: sys.argv[1:]))
+    attempt("crowd", lambda: pydsm.Team(500))
     attempt("cluster", lambda: type(pydsm.Cluster(7)).__name__)
     attempt("small cluster", lambda: type(pydsm.Cluster(1)).__name__)
     if sys.argv[1] == "raise":
