@@ -17,6 +17,7 @@ waiting.  When the answer to the last piece is here the home has all, since it t
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
@@ -63,8 +64,7 @@ def get(
     client: Client, replica: Replica, chosen: Selection, dtype: np.dtype[Any], out: NDArray[Any] | None = None
 ) -> NDArray[Any]:
     """Return a copy of rows as they are at home; in `out`, if that is given."""
-    # A network cuts where it likes, so nothing goes straight into memory that others look at.
-    direct = out is not None and chosen.order is None and out.flags.c_contiguous and type(out) is np.ndarray
+    direct = out is not None and chosen.order is None and out.flags.c_contiguous and _is_private(out)
     shape = chosen.length, *chosen.row
     result: NDArray[Any] = out.view(np.ndarray).reshape(shape) if out is not None and direct else np.empty(shape, dtype)
     if result.size and not _get_at_once(client, replica, chosen, result):
@@ -78,6 +78,13 @@ def get(
         return found if out is None else out
     out[...] = found
     return out
+
+
+def _is_private(array: NDArray[Any]) -> bool:
+    """Say whether an array has memory of NumPy's: others may look at any other, and a network cuts where it likes."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return bool(array.flags.owndata)
 
 
 def _at_once(client: Client, replica: Replica, chosen: Selection) -> tuple[int, int, int] | None:
@@ -145,7 +152,9 @@ def _fetch_all(client: Client, replica: Replica, wanted: Sequence[_Wanted], *, o
         while under_way:
             _finish(client, replica, under_way, late, own=own)
     except BaseException:
-        for fetch in under_way:  # its elements may come still
+        for fetch in under_way:
+            with contextlib.suppress(Exception):  # what comes still is not to come when the memory is somebody else's
+                client.wait(fetch.coming, fetch.ticket)
             client.give_up(fetch.ticket)
         raise
     return late

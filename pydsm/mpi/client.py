@@ -69,6 +69,8 @@ class Client:
             EAGER,
             take=take,
             answer=self.answer,
+            wait=self.wait_for,
+            withdraw=self.withdraw,
             pull=self.pull,
             settle=world.settle,
         )
@@ -163,30 +165,39 @@ class Client:
         Exception
             Whatever the home answered with.
         """
-        patience = Patience(_LONGEST)
-        eager = EAGER if deadline is None else min(EAGER, max(0.0, deadline - time.monotonic()))
         try:
-            while (answer := self._answers.pop(ticket, None)) is None:
-                if self._step(eager):
-                    patience.reset()
-                    eager = EAGER if deadline is None else 0.0
-                    continue
-                if deadline is not None and time.monotonic() >= deadline:
-                    deadline = None
-                    self._cancel(home, ticket)
-                patience.wait()
-                eager = 0.0
+            answer = self.wait_for(home, ticket, deadline)
         except BaseException:
-            if self._answers.pop(ticket, None) is None:
-                self._unwanted.add(ticket)
-                self._cancel(home, ticket)
+            self.give_up(ticket)
+            self._cancel(home, ticket)
             raise
         if answer.error:
             raise answer.content
         return answer
 
-    def _cancel(self, home: int, ticket: int) -> None:
-        request = Request("cancel", self.team, self.node.index, 0, {}, self.asker, 0, (ticket,))
+    def wait_for(self, home: int, ticket: int, deadline: float | None = None) -> Answer:
+        """Wait for the answer, which may be an error; who is interrupted gives the request up himself."""
+        patience = Patience(_LONGEST)
+        eager = EAGER if deadline is None else min(EAGER, max(0.0, deadline - time.monotonic()))
+        while (answer := self._answers.pop(ticket, None)) is None:
+            if self._step(eager):
+                patience.reset()
+                eager = EAGER if deadline is None else 0.0
+                continue
+            if deadline is not None and time.monotonic() >= deadline:
+                deadline = None
+                self._cancel(home, ticket)
+            patience.wait()
+            eager = 0.0
+        return answer
+
+    def withdraw(self, home: int, ticket: int, array_id: int, stripes: list[int], shared: bool) -> None:
+        """Give up a request for stripes that was interrupted: the home takes back what it may have granted already."""
+        self.give_up(ticket)
+        self._cancel(home, ticket, (array_id, stripes, shared))
+
+    def _cancel(self, home: int, ticket: int, granted: tuple[int, list[int], bool] | None = None) -> None:
+        request = Request("cancel", self.team, self.node.index, 0, {}, self.asker, 0, (ticket, granted))
         self._send(home, request)
 
     # -- what is asked often ------------------------------------------------------------

@@ -94,13 +94,20 @@ class Engine(Exchange):
         """Get stripes from their home, except those that this thread has."""
         array_id, thread = group.table.array_id, threading.get_ident()
         keys = [(thread, array_id, stripe) for stripe in group.stripes.tolist()]
-        new = [key[2] for key in keys if key not in self._depths]
+        new = self._new(keys)
         if new:
             hold: Any = group.hold
             region = None if hold.array is None else hold.region
             self._want(group.home, group.table, region, hold.shared, new, deadline)
         for key in keys:
             self._depths[key] = self._depths.get(key, 0) + 1
+
+    def _new(self, keys: Sequence[tuple[int, int, int]]) -> list[int]:
+        """Return the stripes that this thread does not have."""
+        waited = [key[2] for key in keys if self._depths.get(key, 0) < 0]
+        if waited:  # by a signal's handler, in the middle of a wait
+            raise RuntimeError(f"stripe {waited[0]} cannot be had here: this very thread is waiting for it")
+        return [key[2] for key in keys if key not in self._depths]
 
     def _want(
         self, home: int, table: LockTable, region: Any, shared: bool, stripes: list[int], deadline: float | None
@@ -117,12 +124,19 @@ class Engine(Exchange):
             known = replica.twins.wish(np.array(stripes))
         once = deadline is not None and deadline <= time.monotonic()
         ticket = client.wish(home, array_id, known, shared=shared, once=once)
-        answer = client.answer(home, ticket, deadline)
-        granted, content = answer.content
-        if not granted:
-            raise _timeout(table, region, content)
-        if len(content):
-            client.take(home, answer, [(array_id, content)])
+        refused = False
+        try:
+            answer = client.wait_for(home, ticket, deadline)
+            refused = answer.error or not answer.content[0]
+            if not refused and len(answer.content[1]):
+                client.take(home, answer, [(array_id, answer.content[1])])
+        except BaseException:
+            client.withdraw(home, ticket, array_id, stripes, shared)
+            raise
+        if answer.error:
+            raise answer.content
+        if refused:
+            raise _timeout(table, region, answer.content[1])
 
     # -- a region whose rows have one home, as nearly all have -----------------------------
 
@@ -132,7 +146,7 @@ class Engine(Exchange):
         thread, array_id, depths = threading.get_ident(), table.array_id, self._depths
         deadline = None if region.timeout is None else deadline_of(region.timeout)
         keys = [(thread, array_id, stripe) for stripe in stripes]
-        if new := [key[2] for key in keys if key not in depths]:
+        if new := self._new(keys):
             self._want(home, table, region, region.shared, new, deadline)
         for key in keys:
             depths[key] = depths.get(key, 0) + 1

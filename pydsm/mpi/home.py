@@ -42,7 +42,7 @@ class Home:
         self.world, self.node = world, node
         self.applied = [0] * node.crew.nodes
         self.locks: dict[int, StripeLocks] = {}
-        self.queue = LockQueue(self.locks.__getitem__)
+        self.queue = LockQueue(self.locks.__getitem__, lambda wanted, error: self.refuse(wanted.request, error))
         self.on_leftovers: Callable[[list[str]], None] = lambda sentences: None
         self._early: list[Request] = []
         queue, give, share = self.queue, self.queue.give, self.queue.share
@@ -199,7 +199,7 @@ class Home:
         self.world.packed.send(*request.asker, "answer", content)
 
     def _cancel(self, request: Request) -> None:
-        ticket = request.body[0]
+        ticket, granted = request.body
         for early in self._early:
             if (early.asker, early.ticket) == (request.asker, ticket):
                 self._early.remove(early)
@@ -215,6 +215,9 @@ class Home:
         wanted = self.queue.find(request.asker, ticket)
         if wanted is not None:
             self._give_up(wanted)
+        elif granted is not None:
+            array_id, stripes, shared = granted
+            self.queue.give_granted(request.asker[0], ticket, array_id, stripes, shared=shared)
 
     def _give_up(self, wanted: Wanted) -> None:
         """Answer a request for locks that it was not had, and who has it."""

@@ -22,7 +22,7 @@ __all__ = ["LockQueue", "Wanted"]
 _Key = tuple[int, int]
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Wanted:
     """What one request wants, and how much of it it has."""
 
@@ -31,6 +31,9 @@ class Wanted:
     stripes: list[int]
     shared: bool
     got: int = 0
+
+    def __repr__(self) -> str:
+        return f"a region of rank {self.rank} of MPI"
 
     @property
     def rank(self) -> int:
@@ -55,17 +58,20 @@ class LockQueue:
     ----------
     locks_of : callable
         Returns the lock words of an array by its id.
+    refuse : callable
+        Takes a request that waited and cannot have what it wants, and why.
 
     Attributes
     ----------
     held : dict of tuple to int or Counter
-        Who has a stripe through this server: a rank, or how often which ranks share it.
+        Who has a stripe through this server: a rank and, in the lower 32 bits, by which ticket; or how often which
+        ranks share it.
     lines : dict of tuple to deque
         Who waits for a stripe.
     """
 
-    def __init__(self, locks_of: Callable[[int], StripeLocks]) -> None:
-        self._locks_of = locks_of
+    def __init__(self, locks_of: Callable[[int], StripeLocks], refuse: Callable[[Wanted, Exception], None]) -> None:
+        self._locks_of, self._refuse = locks_of, refuse
         self.held: dict[_Key, int | Counter[int]] = {}
         self.lines: dict[_Key, deque[Wanted]] = {}
         self._waiting: dict[tuple[tuple[int, int], int], Wanted] = {}
@@ -77,8 +83,12 @@ class LockQueue:
         """Take what can be taken; say whether that is all, else it waits."""
         if wanted.stripes:
             self.lines.setdefault(wanted.key, deque()).append(wanted)
-        if self._go_on(wanted):
-            return True
+        try:
+            if self._go_on(wanted):
+                return True
+        except BaseException:
+            self._withdraw(wanted)
+            raise
         self._waiting[wanted.name] = wanted
         return False
 
@@ -88,13 +98,23 @@ class LockQueue:
         for line in list(self.lines.values()):
             while line:
                 first = line[0]
-                if self._go_on(first):
+                if self._has_all(first):
                     ready.append(first)
                 elif line and line[0] is first:
                     break
         for wanted in ready:
             del self._waiting[wanted.name]
         return ready
+
+    def _has_all(self, wanted: Wanted) -> bool:
+        """Try to go on with one that waits; what it cannot have ends its waiting."""
+        try:
+            return self._go_on(wanted)
+        except Exception as error:
+            del self._waiting[wanted.name]
+            self._withdraw(wanted)
+            self._refuse(wanted, error)
+            return False
 
     def find(self, asker: tuple[int, int], ticket: int) -> Wanted | None:
         """Return a request that waits, or None if none does."""
@@ -110,13 +130,19 @@ class LockQueue:
     def holders(self, wanted: Wanted) -> list[int]:
         """Return the ranks of other nodes that have the stripe a request has come to."""
         holder = self.held.get(wanted.key, ())
-        return [holder] if isinstance(holder, int) else sorted(holder)
+        return [holder >> 32] if isinstance(holder, int) else sorted(holder)
 
     def give(self, rank: int, array_id: int, stripes: Iterable[int]) -> None:
         """Take stripes back from a rank."""
         locks = self._locks_of(array_id)
         for stripe in stripes:
             self._give(locks, (array_id, stripe), rank)
+
+    def give_granted(self, rank: int, ticket: int, array_id: int, stripes: Iterable[int], *, shared: bool) -> None:
+        """Take back what a request was granted, if it was; whoever asked does not know."""
+        for stripe in stripes:
+            if shared or self.held.get((array_id, stripe)) == rank << 32 | ticket:
+                self.give(rank, array_id, [stripe])
 
     def give_all(self, rank: int) -> list[_Key]:
         """Take everything back from a rank that has ended, and return what it held."""
@@ -130,7 +156,7 @@ class LockQueue:
 
     def _has(self, rank: int, key: _Key) -> bool:
         holder = self.held[key]
-        return holder == rank if isinstance(holder, int) else holder[rank] > 0
+        return holder >> 32 == rank if isinstance(holder, int) else holder[rank] > 0
 
     def _go_on(self, wanted: Wanted) -> bool:
         locks = self._locks_of(wanted.array_id)
@@ -159,7 +185,7 @@ class LockQueue:
         if wanted.shared:
             self.share(key, wanted.rank)
         else:
-            self.held[key] = wanted.rank
+            self.held[key] = wanted.rank << 32 | wanted.request.ticket
         return True
 
     def share(self, key: _Key, rank: int) -> None:
@@ -167,9 +193,9 @@ class LockQueue:
         self.held[key] = Counter((rank,))
 
     def _give(self, locks: StripeLocks, key: _Key, rank: int) -> None:
-        holder = self.held.get(key)
-        if holder is None:
+        if key not in self.held or not self._has(rank, key):
             return
+        holder = self.held[key]
         if not isinstance(holder, int):
             holder[rank] -= 1
             holder += Counter()  # without those who share it no more

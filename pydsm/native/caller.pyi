@@ -28,6 +28,8 @@ class Caller:
         *,
         take: Callable[[int, bytearray], None] | None,
         answer: Callable[[int, int], Any],
+        wait: Callable[[int, int], Any],
+        withdraw: Callable[[int, int, int, list[int], bool], None],
         pull: Callable[[list[int]], None],
         settle: Callable[[], None],
     ) -> None: ...

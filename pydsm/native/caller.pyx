@@ -16,6 +16,9 @@ from pydsm.native.post cimport (
 )
 from pydsm.native.twins cimport Lines, Twins, dsm_bytes, dsm_more
 
+cdef extern from "unistd.h" nogil:
+    int getpid()
+
 cdef extern from "Python.h":
     ctypedef struct PyThreadState
     ctypedef struct PyInterpreterState
@@ -44,7 +47,7 @@ cdef uint32_t tickets = 0
 def next_ticket():
     """Return the number of a request; never one of another run, whose answers may still come."""
     global tickets
-    tickets += 1
+    tickets = tickets + 1 or 1                       # 0 is none
     return tickets
 
 
@@ -65,28 +68,30 @@ cdef class Caller:
         Seconds to look for an answer before somebody else waits for it.
     take : callable, optional
         Does what another message wants that came meanwhile; without it nothing is asked here.
-    answer, pull, settle : callable
-        Waits for the answer of a home to a ticket, however long it takes; brings in what is new at homes; waits until
-        all that was sent is gone.
+    answer, wait, withdraw, pull, settle : callable
+        Waits for the answer of a home to a ticket, however long it takes; the same, without giving it up when that is
+        interrupted; gives stripes up or back, whether they have been granted or not; brings in what is new at homes;
+        waits until all that was sent is gone.
     """
 
     cdef Post post
     cdef readonly Lines lines
     cdef list servers
-    cdef object server_tag, tag, other, answer, pull, settle
+    cdef object server_tag, tag, other, answer, wait, withdraw, pull, settle
     cdef uint32_t team, rank
     cdef uint16_t node
     cdef uint8_t flags
     cdef double eager
     cdef int others
     cdef readonly dict depths
-    """How often a thread is in a stripe of another home: by thread, array and stripe."""
+    """How often a thread is in a stripe of another home: by thread, array and stripe; -1 while it waits for it."""
 
     def __init__(self, Post post not None, Lines lines not None, servers, server_tag, tag, team, node, rank, eager, *,
-                 take, answer, pull, settle):
+                 take, answer, wait, withdraw, pull, settle):
         self.post, self.lines, self.servers, self.server_tag, self.tag = post, lines, list(servers), server_tag, tag
         self.team, self.node, self.rank, self.flags, self.eager = team, node, rank, tag << TAGS, eager
-        self.other, self.answer, self.pull, self.settle = take, answer, pull, settle
+        self.other, self.answer, self.wait, self.withdraw, self.pull = take, answer, wait, withdraw, pull
+        self.settle = settle
         self.depths = {}
         self.others = threads(MOST)                  # that there are before the run begins: they receive nothing
 
@@ -116,28 +121,44 @@ cdef class Caller:
         """Have one stripe of another home for this thread, and its rows; False if this thread is not alone."""
         key = PyThread_get_thread_ident(), twins.array_id, stripe
         depth = self.depths.get(key, 0)
+        if depth < 0:                                # a signal's handler, in the middle of our own wait
+            raise RuntimeError(f"stripe {stripe} cannot be had here: this very thread is waiting for it")
         if not depth:
             if not self.may_ask():
                 return False
-            self.have(home, twins, stripe, shared)
+            self.depths[key] = -1
+            try:
+                self.have(home, twins, stripe, shared)
+            except BaseException:
+                del self.depths[key]
+                raise
         self.depths[key] = depth + 1
         return True
 
     cdef int have(self, Py_ssize_t home, Twins twins, Py_ssize_t stripe, bint shared) except -1:
         cdef Head head
         cdef uint32_t ticket = next_ticket()
+        cdef bint refused = False
         self.ask_for_stripe(home, twins, stripe, shared, ticket)
-        content = self.await_answer(GRANT, ticket, &head)
-        if content is None:
-            answer = self.answer(home, ticket)
-            self.lines.hear(home, answer.applied)
-            old = twins.merge(self.lines, home, answer.content[1], answer.applied)
-        else:
-            self.lines.know_heard(home, head.number)
-            old = twins.merge_block(self.lines, home, PyByteArray_AS_STRING(content) + sizeof(Head),
-                                    PyByteArray_GET_SIZE(content) - sizeof(Head), head.number)
-        if old:
-            self.pull([home])                        # the answer was too old
+        try:
+            content = self.await_answer(GRANT, ticket, &head)
+            if content is None:
+                answer = self.wait(home, ticket)
+                refused = answer.error
+                if refused:
+                    raise answer.content
+                self.lines.hear(home, answer.applied)
+                old = twins.merge(self.lines, home, answer.content[1], answer.applied)
+            else:
+                self.lines.know_heard(home, head.number)
+                old = twins.merge_block(self.lines, home, PyByteArray_AS_STRING(content) + sizeof(Head),
+                                        PyByteArray_GET_SIZE(content) - sizeof(Head), head.number)
+            if old:
+                self.pull([home])                    # the answer was too old
+        except BaseException:                        # a signal's handler, say; the grant may have been lost with it
+            if not refused:
+                self.withdraw(home, ticket, twins.array_id, [stripe], shared)
+            raise
         return 0
 
     cdef int ask_for_stripe(self, Py_ssize_t home, Twins twins, Py_ssize_t stripe, bint shared,
@@ -160,13 +181,36 @@ cdef class Caller:
         head.who, head.number, head.more = who, number, more
 
     cpdef int leave(self, Py_ssize_t home, Twins twins, Py_ssize_t first, Py_ssize_t stop, bint written) except -1:
-        """Take home what was written in neighbouring stripes, and give back those that this thread has no more."""
-        cdef list given = [stripe for stripe in range(first, stop) if self.count_left(twins.array_id, stripe)]
-        with self.post.guard:                        # whoever waits for it may run a signal's handler
-            self.tell(home, twins, first, stop, written, given)
+        """Take home what was written in neighbouring stripes, and give back those that this thread has no more.
+
+        Whatever is raised, they are given back.
+        """
+        cdef list given
+        problem = self.take_guard()
+        try:
+            given = [stripe for stripe in range(first, stop) if self.count_left(twins.array_id, stripe)]
+            try:
+                self.tell(home, twins, first, stop, written, given)
+            except MemoryError:                      # what was written is told when there is memory again
+                self.tell(home, twins, first, stop, False, given)
+                raise
+        finally:
+            self.post.guard.release()
         if self.post.pending:
             self.settle()
+        if problem is not None:
+            raise problem
         return 0
+
+    cdef object take_guard(self):
+        """Have the post for this thread; return what a signal's handler has raised meanwhile."""
+        problem = None
+        while True:
+            try:
+                self.post.guard.acquire()
+                return problem
+            except BaseException as error:
+                problem = error
 
     cpdef bint count_left(self, array_id, stripe) except -1:
         """Count that this thread leaves a stripe; say whether it has it no more."""
@@ -314,6 +358,7 @@ cdef class HomedRegion:
     cdef Py_ssize_t home, first, stop
     cdef bint here
     cdef unsigned long thread
+    cdef int process
 
     def __init__(self, region, engine, Caller caller not None, Twins twins not None, home, first, stop, here):
         self.region, self.engine, self.caller, self.twins = region, engine, caller, twins
@@ -330,7 +375,7 @@ cdef class HomedRegion:
         except BaseException:
             self.caller.leave(self.home, self.twins, self.first, self.stop, False)
             raise
-        self.thread = PyThread_get_thread_ident()
+        self.thread, self.process = PyThread_get_thread_ident(), getpid()
         return view
 
     def __exit__(self, kind, error, trace):
@@ -339,7 +384,7 @@ cdef class HomedRegion:
             if self.here:
                 if not region.shared:
                     self.caller.lines.note(self.home, [(self.twins, self.first, self.stop)])
-            elif region.entered and self.thread == PyThread_get_thread_ident():
+            elif region.entered and self.thread == PyThread_get_thread_ident() and self.process == getpid():
                 self.caller.leave(self.home, self.twins, self.first, self.stop, not region.shared)
         finally:
             region.__exit__(kind, error, trace)

@@ -32,7 +32,7 @@ cdef class Desk:
     twins : dict of int to Twins
         By array.
     held : dict
-        Who has a stripe of an array: a rank, or how often which ranks share it.
+        Who has a stripe of an array: a rank and, in the lower 32 bits, by which ticket; or how often which ranks share it.
     waited : dict
         Who waits for a stripe of an array.
     early : list
@@ -133,8 +133,12 @@ cdef class Desk:
         if shared:
             self.share(key, source)
         else:
-            self.held[key] = source
-        self.say(source, head, GRANT, self.twins.get(head.more), at, ONE)
+            self.held[key] = (<uint64_t> source) << 32 | head.who
+        try:
+            self.say(source, head, GRANT, self.twins.get(head.more), at, ONE)
+        except Exception:                            # no memory, say
+            self.give(source, head.more, (stripe,))
+            return False
         return True
 
     cdef int bring_in(self, const char *at, int64_t length) except -1:
@@ -173,8 +177,9 @@ cdef class Desk:
                 key = words[0], stripe
                 holder = self.held.get(key)
                 if isinstance(holder, int):
-                    del self.held[key]
-                    locks.evict(stripe, locks.me())
+                    if <uint64_t> holder >> 32 == <uint64_t> rank:
+                        del self.held[key]
+                        locks.evict(stripe, locks.me())
                 elif holder is not None:
                     self.give(rank, words[0], (stripe,))
         if length:

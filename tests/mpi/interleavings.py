@@ -5,10 +5,13 @@ Rank 0 of the team is on the first node, which is home of the first rows; the la
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 import pydsm
+from pydsm.mpi.array import engine
 from tests.mpi.litmus import TURNS, _no_leaks, team
 
 __all__ = ["_no_leaks", "team"]
@@ -152,3 +155,24 @@ def test_who_sleeps_in_a_barrier_has_sent_what_a_sibling_needs(team: pydsm.Team,
     team.array("A", 4 * rows, int, stripes=4)
     team.array("Y", 4, int)
     assert team.run(program) == [3 * rows] * team.size
+
+
+def test_a_region_of_one_row_is_entered_in_native_code(team: pydsm.Team) -> None:
+    """What makes it fast is taken, whatever threads the ranks of a job have of themselves."""
+
+    def program(worker: pydsm.Worker) -> int:
+        A, working = worker["A"], engine()
+        assert working is not None, "the team is on one node"
+
+        def slowly(*what: Any) -> None:
+            raise AssertionError("a region of one row was asked for by the engine")
+
+        working.enter = slowly  # type: ignore[method-assign]
+        for row in range(len(A)):
+            with A.locked(row):
+                A[row] += 1
+        return len(A)
+
+    A = team.array("A", 3 * team.size, int)
+    assert team.run(program) == [len(A)] * team.size
+    assert A.tolist() == [team.size] * len(A)

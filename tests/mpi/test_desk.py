@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -27,12 +29,12 @@ TAG = 2
 class Carrier:
     """An MPI of one rank: what is sent is kept; what is put in is found, the first of a tag first."""
 
-    def __init__(self) -> None:
+    def __init__(self, guard: Any = None) -> None:
         self.sent: list[tuple[int, int, bytes]] = []
         self.inbox: list[tuple[int, int, bytes]] = []
         self.stuck = 0
         self.on_send: Callable[[bytes], None] = lambda content: None
-        self.post = Post(self._isend, self._improbe, -1, None, self, threading.RLock())
+        self.post = Post(self._isend, self._improbe, -1, None, self, guard or threading.RLock())
 
     def _isend(self, memory: tuple[bytes, Any], rank: int, tag: int) -> Carrier:
         self.sent.append((rank, tag, memory[0]))
@@ -76,6 +78,11 @@ def given(away: Side, stripes: list[int], *, rank: int = 3) -> bytearray:
     return bytearray(release(1, 1, rank, number, content, [(77, stripes)]))
 
 
+def by(rank: int) -> int:
+    """Return who has a stripe by the request that `asked` makes."""
+    return rank << 32 | 40 + rank
+
+
 def answers(side: Side) -> list[Answer]:
     return [each for each in side.world.sent if isinstance(each, Answer)]
 
@@ -110,14 +117,19 @@ def test_a_stripe_that_is_not_free_is_left_to_the_line(sides: tuple[Side, Side])
     assert home.locks.holder(1) == 0
     assert not desk.take(5, asked(away, 1, rank=5)), "who came later goes before who waits"
     assert home.home.turn()
-    assert queue.held == {(77, 1): 4}
+    assert queue.held == {(77, 1): by(4)}
+
+
+def abandon(side: Side, stripe: int) -> None:
+    """Let somebody have died in a stripe."""
+    header, _ = locksegment.attach(side.namespace, "A")
+    words = segment.attach(names.lock_name(side.namespace.name, "A"), np.dtype(np.uint64))
+    words[header.words + stripe * LINE] = Participant(slot=0, pid=1, rank=0).abandoned()
 
 
 def test_who_asks_for_an_abandoned_stripe_is_told_so(sides: tuple[Side, Side]) -> None:
     home, away = sides
-    header, _ = locksegment.attach(home.namespace, "A")
-    words = segment.attach(names.lock_name(home.namespace.name, "A"), np.dtype(np.uint64))
-    words[header.words + 1 * LINE] = Participant(slot=0, pid=1, rank=0).abandoned()
+    abandon(home, 1)
     assert not home.home.desk.take(3, asked(away, 1))
     home.home.take(read(3, asked(away, 1)))  # type: ignore[arg-type]
     (answer,) = answers(home)
@@ -204,11 +216,12 @@ def test_what_is_still_under_way_is_pushed_on(sides: tuple[Side, Side]) -> None:
 class Away:
     """A worker of node 1, and what its caller was told to do."""
 
-    def __init__(self, side: Side) -> None:
-        self.carrier, self.did = Carrier(), []  # type: ignore[var-annotated]
+    def __init__(self, side: Side, guard: Any = None) -> None:
+        self.carrier, self.did = Carrier(guard), []  # type: ignore[var-annotated]
         self.side = side
         self.late = Answer("answer", 0, 0, False, (True, b""))
-        note: Callable[[str], Callable[..., None]] = lambda name: lambda *what: self.did.append((name, *what))  # noqa: E731
+        self.interrupts = ""
+        note = self.note
         self.caller = Caller(
             self.carrier.post,
             side.node.lines,
@@ -220,15 +233,23 @@ class Away:
             3,
             0.0,
             take=note("take"),
-            answer=self._answer,
+            answer=note("answer"),
+            wait=note("wait"),
+            withdraw=note("withdraw"),
             pull=note("pull"),
             settle=note("settle"),
         )
 
-    def _answer(self, home: int, ticket: int) -> Answer:
-        """Wait, as a client does, until the answer is there."""
-        self.did.append(("answer", home, ticket))
-        return self.late
+    def note(self, name: str) -> Callable[..., Any]:
+        """Return what notes that it is called, and raises or returns what it is told to."""
+
+        def call(*what: Any) -> Any:
+            self.did.append((name, *what))
+            if name == self.interrupts:
+                raise InterruptedError(name)
+            return self.late if name in ("answer", "wait") else None
+
+        return call
 
     def sent(self) -> Request:
         rank, tag, content = self.carrier.sent.pop()
@@ -293,6 +314,10 @@ def test_a_region_asks_once_however_deep_it_is_entered(away: Away) -> None:
     assert (first.number, last.number) == (1, 2)
     assert away.caller.depths == {}
     assert away.did == []
+    away.carrier.inbox = [granted(ticket_to_come(), 2)]
+    with away.region():
+        assert away.sent().needs == {1: 2}, "not behind what this node has told"
+        assert away.side.node.lines.heard(0) == 2
 
 
 @alone
@@ -304,7 +329,7 @@ def test_what_comes_before_the_grant_is_taken_and_a_late_grant_is_waited_for(awa
     away.did.clear()
     ticket = ticket_to_come()
     with away.region():
-        assert away.did == [("answer", 0, ticket)]
+        assert away.did == [("wait", 0, ticket)]
 
 
 @alone
@@ -407,3 +432,189 @@ def test_elements_that_are_not_due_are_left_until_they_are(sides: tuple[Side, Si
 
 def _diff(first: int, values: list[int]) -> bytes:
     return np.array([first, len(values), *values]).tobytes()
+
+
+@alone
+@pytest.mark.parametrize("interrupts", ["wait", "take", "pull"])
+def test_who_is_interrupted_before_he_has_a_stripe_gives_it_up_or_back(
+    away: Away, sides: tuple[Side, Side], interrupts: str
+) -> None:
+    home, twins, ticket = sides[0], away.side.replica.twins, ticket_to_come()
+    away.interrupts = interrupts
+    if interrupts == "take":
+        away.carrier.inbox = [(0, TAG, b"\x80other")]
+    if interrupts == "pull":
+        home.A[1] = 5
+        home.publish()
+        (block,) = [block for _, block in home.node.collect([(77, twins.wish(1, 2))])]
+        away.side.A[1] = 6
+        away.side.publish()
+        away.carrier.inbox = [granted(ticket, 0, block)]
+    with pytest.raises(InterruptedError, match=interrupts):
+        away.region().__enter__()
+    assert away.did[-1] == ("withdraw", 0, ticket, 77, [1], False)
+    assert away.caller.depths == {}
+
+
+@alone
+def test_who_is_refused_a_stripe_withdraws_nothing(away: Away) -> None:
+    away.late = Answer("answer", 0, 0, True, LookupError("refused"))
+    with pytest.raises(LookupError, match="refused"):
+        away.region().__enter__()
+    assert [name for name, *_ in away.did] == ["wait"]
+    assert away.caller.depths == {}
+
+
+@alone
+def test_a_handler_that_wants_the_stripe_its_thread_waits_for_is_refused(away: Away) -> None:
+    def enter(*what: Any) -> None:
+        away.region().__enter__()
+
+    away.caller.__init__(  # type: ignore[misc]
+        away.carrier.post,
+        away.side.node.lines,
+        [0, 2],
+        1,
+        TAG,
+        1,
+        1,
+        3,
+        0.0,
+        take=enter,
+        answer=enter,
+        wait=enter,
+        withdraw=away.note("withdraw"),
+        pull=enter,
+        settle=enter,
+    )
+    with pytest.raises(RuntimeError, match="this very thread is waiting for it"):
+        away.region().__enter__()
+    assert away.caller.depths == {}
+
+
+class Guard:
+    """A lock at which a signal's handler raises, if asked to."""
+
+    raises = held = 0
+
+    def acquire(self) -> None:
+        if self.raises:
+            self.raises -= 1
+            raise InterruptedError("at the guard")
+        self.held += 1
+
+    def release(self) -> None:
+        self.held -= 1
+
+    def __enter__(self) -> None:
+        self.held += 1
+
+    def __exit__(self, *error: object) -> None:
+        self.held -= 1
+
+
+@alone
+def test_who_is_interrupted_while_he_leaves_has_given_the_stripe_back(sides: tuple[Side, Side]) -> None:
+    guard = Guard()
+    away = Away(sides[1], guard)
+    away.carrier.inbox = [granted(ticket_to_come())]
+    region = away.region()
+    region.__enter__()
+    guard.raises = 2
+    with pytest.raises(InterruptedError, match="at the guard"):
+        region.__exit__(None, None, None)
+    assert away.sent().body[2] == [(77, [1])]
+    assert away.caller.depths == {}
+    assert guard.held == 0
+
+
+@alone
+def test_a_large_message_is_pushed_out_before_a_region_is_left(away: Away) -> None:
+    away.carrier.inbox = [granted(ticket_to_come())]
+    with away.region():
+        away.carrier.stuck = 5
+    assert away.did == [("settle",)]
+
+
+@alone
+def test_a_region_that_another_thread_leaves_is_not_given_back(away: Away) -> None:
+    away.carrier.inbox = [granted(ticket_to_come())]
+    region = away.region()
+    region.__enter__()
+    away.carrier.sent.clear()
+    other = threading.Thread(target=region.__exit__, args=(None, None, None))
+    other.start()
+    other.join()
+    assert away.carrier.sent == []
+    assert list(away.caller.depths.values()) == [1]
+
+
+@alone
+def test_a_child_forked_inside_gives_nothing_back(away: Away) -> None:
+    away.carrier.inbox = [granted(ticket_to_come())]
+    region = away.region()
+    region.__enter__()
+    away.carrier.sent.clear()
+    child = os.fork()
+    if child == 0:
+        region.__exit__(None, None, None)
+        os._exit(len(away.carrier.sent))
+    assert os.waitpid(child, 0)[1] == 0
+    region.__exit__(None, None, None)
+    assert len(away.carrier.sent) == 1
+
+
+def test_only_who_has_a_stripe_gives_it_back(sides: tuple[Side, Side]) -> None:
+    home, away = sides
+    desk, queue = home.home.desk, home.home.queue
+    assert desk.take(3, asked(away, 2))
+    assert desk.take(4, given(away, [2], rank=4))
+    assert queue.held == {(77, 2): by(3)}
+    queue.give(4, 77, [2])
+    assert queue.held == {(77, 2): by(3)}
+
+
+def test_a_stripe_that_was_granted_and_is_withdrawn_is_free(sides: tuple[Side, Side]) -> None:
+    home, away = sides
+    desk, queue = home.home.desk, home.home.queue
+
+    def cancel(ticket: int, granted: tuple[int, list[int], bool] | None) -> None:
+        home.home.take(Request("cancel", 1, 1, 0, {}, (3, TAG), 0, (ticket, granted)))
+
+    assert desk.take(3, asked(away, 1))
+    assert desk.take(3, asked(away, 2, shared=True))
+    cancel(43, None)  # time was over, and the grant came still
+    cancel(42, (77, [1], False))  # another request of the same rank
+    assert len(queue.held) == 2
+    cancel(43, (77, [1], False))
+    cancel(43, (77, [2], True))
+    assert queue.held == {}
+    assert (home.locks.holder(1), home.locks.sharers(2)) == (0, 0)
+    assert desk.take(3, asked(away, 1))
+    home.home.take(read(4, asked(away, 1, rank=4)))  # type: ignore[arg-type]
+    home.home.take(Request("cancel", 1, 1, 0, {}, (4, TAG), 0, (44, (77, [1], False))))
+    assert queue.held == {(77, 1): by(3)}
+    assert len(queue) == 0
+
+
+def test_who_waits_for_a_stripe_that_is_abandoned_is_told_so(sides: tuple[Side, Side]) -> None:
+    home, away = sides
+    assert home.home.desk.take(3, asked(away, 1))
+    for rank in (4, 5):
+        home.home.take(read(rank, asked(away, 1, rank=rank)))  # type: ignore[arg-type]
+    assert len(home.home.queue) == 2
+    home.home.queue.held.clear()
+    abandon(home, 1)
+    home.home.turn()
+    assert [type(answer.content) for answer in answers(home)[1:]] == [OwnerDiedError] * 2
+    assert (len(home.home.queue), home.home.queue.lines) == (0, {})
+
+
+def test_a_wish_for_what_is_not_there_is_refused(sides: tuple[Side, Side]) -> None:
+    home, away = sides
+    wrong = asked(away, 2)
+    wrong[28:36] = (99).to_bytes(8, sys.byteorder)
+    assert not home.home.desk.take(3, wrong)
+    home.home.take(read(3, wrong))  # type: ignore[arg-type]
+    assert isinstance(answers(home)[0].content, IndexError)
+    assert (home.home.queue.held, home.home.queue.lines) == ({}, {})

@@ -219,13 +219,17 @@ def test_what_was_written_beside_a_stripe_stays_untold(sides: tuple[Side, Side])
     assert away.replica.twins.changed(0, ROWS) == [(1, 2), (3, 4)]
 
 
+def _never(wanted: Wanted, error: Exception) -> None:
+    raise AssertionError(f"{wanted} is refused: {error}")
+
+
 def _wanted(rank: int, stripes: list[int], *, shared: bool = False) -> Wanted:
     return Wanted(Request("acquire", 1, 1, 0, {}, (rank, 2), rank, ()), 77, stripes, shared)
 
 
 def test_far_ranks_and_workers_at_home_meet_in_one_word(sides: tuple[Side, Side]) -> None:
     home, _ = sides
-    queue = LockQueue({77: home.locks}.__getitem__)
+    queue = LockQueue({77: home.locks}.__getitem__, _never)
     me = home.locks.me()
     assert queue.ask(_wanted(3, [1, 2]))
     assert [home.locks.holder(stripe) for stripe in (0, 1, 2)] == [0, me, me]
@@ -244,7 +248,7 @@ def test_far_ranks_and_workers_at_home_meet_in_one_word(sides: tuple[Side, Side]
 
 def test_sharers_are_let_in_together_but_not_past_a_writer(sides: tuple[Side, Side]) -> None:
     home, _ = sides
-    queue = LockQueue({77: home.locks}.__getitem__)
+    queue = LockQueue({77: home.locks}.__getitem__, _never)
     assert queue.ask(_wanted(3, [1], shared=True))
     assert queue.ask(_wanted(4, [1], shared=True))
     writer, reader = _wanted(5, [1]), _wanted(6, [1], shared=True)
@@ -262,7 +266,7 @@ def test_sharers_are_let_in_together_but_not_past_a_writer(sides: tuple[Side, Si
 
 def test_who_gives_up_leaves_nothing_taken(sides: tuple[Side, Side]) -> None:
     home, _ = sides
-    queue = LockQueue({77: home.locks}.__getitem__)
+    queue = LockQueue({77: home.locks}.__getitem__, _never)
     assert queue.ask(_wanted(3, [2]))
     waiting = _wanted(4, [0, 1, 2])
     assert not queue.ask(waiting)
