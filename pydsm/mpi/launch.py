@@ -13,7 +13,6 @@ import traceback
 from collections.abc import Callable
 
 from pydsm.crew import enter_job
-from pydsm.errors import PydsmError
 from pydsm.mpi.guard import Reaper, be_watched, dismiss_watch, library_files, watch_server
 from pydsm.mpi.job import MpiJob
 from pydsm.mpi.nodes import Nodes
@@ -121,9 +120,6 @@ def _lead(world: World, nodes: Nodes, server: Server, run: Callable[[], None]) -
         code = request.code if isinstance(request.code, int) else int(request.code is not None)
         if isinstance(request.code, str):
             sys.stderr.write(f"{request.code}\n")
-    except PydsmError as error:
-        sys.stderr.write(f"pydsm: {error}\n")
-        code = 1
     except BaseException:
         traceback.print_exc()
         code = 1

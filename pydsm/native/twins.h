@@ -10,8 +10,9 @@
  * each), their bits.  A block is a row of records, too: the stripe's number, its version
  * (8 bytes each), its elements.
  *
- * What others write meanwhile is read unit by unit: memcpy aligns itself to where it writes, and
- * reads an element in two pieces if that lies otherwise.
+ * What others may write or read meanwhile is copied unit by unit: memcpy aligns itself to where it
+ * writes, and reads an element in two pieces if that lies otherwise; and a processor's string
+ * instructions, which it uses for much at a time, may do so at the end of a page.
  */
 #ifndef PYDSM_TWINS_H
 #define PYDSM_TWINS_H
@@ -96,7 +97,7 @@ static inline int64_t dsm_first_alike(const char *a, const char *b, int64_t at, 
     return at;
 }
 
-/* Copy units that somebody may be writing: each is what it was at one moment, if a processor can read it at once. */
+/* Copy units that others may write, or read: each is what it was at one moment, if a processor can do that at once. */
 #define DSM_READ_UNITS(type) \
     for (int64_t i = 0; i < bytes; i += (int64_t)sizeof(type)) { \
         type unit = __atomic_load_n((const type *)(from + i), __ATOMIC_RELAXED); \
@@ -106,6 +107,19 @@ static inline void dsm_read_units(char *to, const char *from, int64_t bytes, int
     if (unit % 8 == 0) DSM_READ_UNITS(uint64_t)
     else if (unit % 4 == 0) DSM_READ_UNITS(uint32_t)
     else if (unit % 2 == 0) DSM_READ_UNITS(uint16_t)
+    else memcpy(to, from, (size_t)bytes);
+}
+
+#define DSM_WRITE_UNITS(type) \
+    for (int64_t i = 0; i < bytes; i += (int64_t)sizeof(type)) { \
+        type unit; \
+        memcpy(&unit, from + i, sizeof(type)); \
+        __atomic_store_n((type *)(to + i), unit, __ATOMIC_RELAXED); \
+    }
+static inline void dsm_write_units(char *to, const char *from, int64_t bytes, int64_t unit) {
+    if (unit % 8 == 0) DSM_WRITE_UNITS(uint64_t)
+    else if (unit % 4 == 0) DSM_WRITE_UNITS(uint32_t)
+    else if (unit % 2 == 0) DSM_WRITE_UNITS(uint16_t)
     else memcpy(to, from, (size_t)bytes);
 }
 
@@ -130,19 +144,19 @@ static int dsm_take(const dsm_twins *t, int64_t start, int64_t stop, uint64_t nu
                     int64_t *last) {
     while ((start = dsm_first_unlike(t->data, t->twin, start, stop, t->unit)) < stop) {
         int64_t end = dsm_first_alike(t->data, t->twin, start, stop, t->unit);
-        const char *taken = t->data + start;
+        char *record = NULL;
         if (to) {
             uint64_t first = (uint64_t)(start / t->unit), count = (uint64_t)((end - start) / t->unit);
-            char *record = dsm_more(to, DSM_RECORD + end - start);
+            record = dsm_more(to, DSM_RECORD + end - start);
             if (!record) return 0;
             memcpy(record, &first, 8);
             memcpy(record + 8, &count, 8);
             dsm_read_units(record + DSM_RECORD, t->data + start, end - start, t->unit);
-            taken = record + DSM_RECORD; /* the twin is what was told, though the replica is something else by now */
             dsm_store(sent, number);
         }
         dsm_count(t, start, end, number, last);
-        memcpy(t->twin + start, taken, (size_t)(end - start));
+        if (record) memcpy(t->twin + start, record + DSM_RECORD, (size_t)(end - start)); /* as told, whatever it is by now */
+        else dsm_read_units(t->twin + start, t->data + start, end - start, t->unit);
         start = end;
     }
     return 1;
@@ -172,7 +186,7 @@ static int dsm_put(const dsm_twins *t, const char *from, const char *stop, uint6
                 if (!dsm_fits(t, first, count, stop - at)) return 0;
             } else {
                 dsm_count(t, start, start + bytes, *number, &last);
-                memcpy(t->data + start, at, (size_t)bytes);
+                dsm_write_units(t->data + start, at, bytes, t->unit);
                 memcpy(t->twin + start, at, (size_t)bytes);
             }
             at += bytes;
@@ -201,8 +215,8 @@ static int64_t dsm_measure(const dsm_twins *t, int64_t start, int64_t stop) {
 
 /* --- hearing ------------------------------------------------------------------------------------ */
 
-static inline void dsm_write_new(char *to, const char *from, int64_t count) {
-    if (memcmp(to, from, (size_t)count) != 0) memcpy(to, from, (size_t)count); /* untouched pages stay so */
+static inline void dsm_write_new(char *to, const char *from, int64_t count, int64_t unit) {
+    if (memcmp(to, from, (size_t)count) != 0) dsm_write_units(to, from, count, unit); /* untouched pages stay so */
 }
 
 /* At home: bring in a diff; 0 if it is none of this array.
@@ -223,8 +237,8 @@ static int dsm_receive(const dsm_twins *t, const char *at, const char *stop, uin
             break;
         }
         if (!at_once) dsm_latch(latch);
-        dsm_write_new(t->data + start, at, bytes);
-        dsm_write_new(t->twin + start, at, bytes);
+        dsm_write_new(t->data + start, at, bytes, t->unit);
+        dsm_write_new(t->twin + start, at, bytes, t->unit);
         dsm_count(t, start, start + bytes, 0, &last);
         if (!at_once) dsm_unlatch(latch);
         at += bytes;
@@ -240,10 +254,10 @@ static void dsm_merge(const dsm_twins *t, const char *news, int64_t start, int64
     while ((at = dsm_first_unlike(from, t->twin, at, stop, unit)) < stop) {
         int64_t end = dsm_first_alike(from, t->twin, at, stop, unit);
         if (memcmp(t->data + at, t->twin + at, (size_t)(end - at)) == 0) {
-            memcpy(t->data + at, from + at, (size_t)(end - at));
+            dsm_write_units(t->data + at, from + at, end - at, unit);
         } else {
             for (int64_t one = at; one < end; one += unit)
-                if (!dsm_unlike(t->data + one, t->twin + one, unit)) memcpy(t->data + one, from + one, (size_t)unit);
+                if (!dsm_unlike(t->data + one, t->twin + one, unit)) dsm_write_units(t->data + one, from + one, unit, unit);
         }
         memcpy(t->twin + at, from + at, (size_t)(end - at));
         at = end;
