@@ -109,7 +109,7 @@ def _get_at_once(client: Client, replica: Replica, chosen: Selection, result: ND
     applied = client.caller.fetch(home, replica.twins, first, memory)
     if applied is None:
         return False
-    replica.twins.lay_over(first, memory)
+    _lay_run_over(replica, first, memory)
     stop = (first * replica.item + len(memory) - 1) // replica.stripe_bytes + 1
     return not (replica.pushed[stripe:stop] > np.uint64(applied)).any()
 
@@ -144,7 +144,10 @@ def _fetch_all(client: Client, replica: Replica, wanted: Sequence[_Wanted], *, o
     try:
         for home, piece, memory in _in_turn(wanted):
             if home == client.node.index:
-                memory[...] = piece.of(replica.data).reshape(memory.shape)
+                if isinstance(piece.rows, slice) and piece.rows.step == 1:
+                    replica.read(piece.rows.start * piece.width, memory.reshape(-1).view(np.uint8))
+                else:
+                    memory[...] = piece.of(replica.data).reshape(memory.shape)
                 continue
             if len(under_way) >= _WINDOW * homes:
                 _finish(client, replica, under_way, late, own=own)
@@ -198,7 +201,7 @@ def _lay_over(replica: Replica, piece: Piece, memory: NDArray[Any]) -> None:
     """Put what was written here, and told nobody, over what the home has."""
     rows = piece.rows
     if isinstance(rows, slice) and rows.step == 1:
-        replica.twins.lay_over(rows.start * piece.width, memory.reshape(-1).view(np.uint8))
+        _lay_run_over(replica, rows.start * piece.width, memory.reshape(-1).view(np.uint8))
         return
     here = piece.of(replica.data)
     if np.array_equal(here, memory.reshape(here.shape)):  # as in step as it may be, and memory is in the cache yet
@@ -208,6 +211,13 @@ def _lay_over(replica: Replica, piece: Piece, memory: NDArray[Any]) -> None:
         if replica.data.ndim == 2:
             differ = differ.any(axis=-1)
         memory.reshape(here.shape)[differ] = here[differ]
+
+
+def _lay_run_over(replica: Replica, first: int, news: NDArray[np.uint8]) -> None:
+    """Do so for neighbouring elements."""
+    item = replica.item
+    for start, stop in replica.existing(first, first + len(news) // item):
+        replica.twins.lay_over(start, news[(start - first) * item : (stop - first) * item])
 
 
 # -- put -------------------------------------------------------------------------------------

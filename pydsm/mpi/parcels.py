@@ -105,7 +105,7 @@ class Parcels:
             return
         buffer = self._world.buffers.take(elements.nbytes)
         if isinstance(piece.rows, slice) and piece.rows.step == 1:
-            replica.twins.read(piece.rows.start * piece.width, buffer)
+            replica.read(piece.rows.start * piece.width, buffer)
         else:
             np.copyto(buffer.view(replica.data.dtype).reshape(elements.shape), elements)
         self._answer(request, None)

@@ -18,6 +18,7 @@ All of this is changed in native code only (`pydsm.native.Twins`), inside the la
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -100,6 +101,27 @@ class Replica:
     def stripes_of(self, positions: NDArray[np.intp]) -> NDArray[np.intp]:
         """Return the ascending stripes that elements of the flattened array are in."""
         return distinct(positions * self.itemsize // self.stripe_bytes)
+
+    def existing(self, first: int, stop: int) -> Iterator[tuple[int, int]]:
+        """Yield which of some elements, counted as `data` has them, may have been touched here.
+
+        The others are zero, and to look costs memory.
+        """
+        if self.committed is None:
+            yield first, stop
+            return
+        unit = self.stripe_bytes // self.item
+        for begin, end in self.committed.within([(first // unit, -(-stop // unit))]):
+            yield max(first, begin * unit), min(stop, end * unit)
+
+    def read(self, first: int, to: NDArray[np.uint8]) -> None:
+        """Copy neighbouring elements as they are here, each in one piece."""
+        stop = first + len(to) // self.item
+        there = list(self.existing(first, stop))
+        if there != [(first, stop)]:
+            to[:] = 0
+        for begin, end in there:
+            self.twins.read(begin, to[(begin - first) * self.item : (end - first) * self.item])
 
     def by_home(self, stripes: NDArray[Any]) -> dict[int, NDArray[Any]]:
         """Return which of ascending stripes have which home."""

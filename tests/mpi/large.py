@@ -41,6 +41,8 @@ def test_an_array_of_which_little_is_touched_takes_little_on_any_node(team: pyds
             seen = [int(A[row]) for row in mine]
         with worker["lock"]:
             A[mine[1]] += 1
+        for begin in (ROWS // 4, 3 * (ROWS // 4)):  # at home and elsewhere; nobody has written there
+            assert not A.get(slice(begin, begin + (1 << 20))).any()
         return seen
 
     A = team.array("A", ROWS, np.int64)

@@ -187,6 +187,6 @@ def test_an_interrupt_of_the_program_unwinds_all_workers(tmp_path: Path) -> None
         os.kill(int(see(job, r"program (\d+)").group(1)), signal.SIGINT)
 
     code, said = fail("interrupt", tmp_path / "log", interrupt)
-    assert code == 5
+    assert code == 5, said
     assert "interrupted" in said
     assert {file.name for file in tmp_path.glob("* unwound")} == {"worker 0 unwound", "worker 1 unwound"}
