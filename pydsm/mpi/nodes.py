@@ -125,9 +125,10 @@ class Nodes:
         wanted = self.available if size is None else size
         if wanted > self.available:
             total = sum(map(len, self.ranks))
+            who = "one" if len(self.ranks) == 1 else f"one on each of {len(self.ranks)} nodes"
             raise ValueError(
                 f"a team of {wanted} workers is asked for, and this MPI job has {self.available}: of its {total} ranks "
-                f"one on each of {len(self.ranks)} nodes serves"
+                f"{who} serves"
             )
         servers: list[int] = []
         workers: list[tuple[int, ...]] = []

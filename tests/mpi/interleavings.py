@@ -17,6 +17,13 @@ from tests.mpi.litmus import TURNS, _no_leaks, team
 __all__ = ["_no_leaks", "team"]
 
 
+@pytest.fixture(autouse=True)
+def _two_nodes(team: pydsm.Team) -> None:
+    crew: Any = team._crew
+    if crew is None or crew.nodes < 2:
+        pytest.skip("these are of a team on several nodes")
+
+
 def say(Q: pydsm.GlobalArray, number: int) -> None:
     with Q.locked(0):
         Q[0] = number

@@ -35,9 +35,10 @@ NODES = [
 ]
 
 
-def choice(*default: tuple[str, str]) -> list[Any]:
-    """Return over which nodes and which path to run: by default those, in the long form all."""
-    every = itertools.product(NODES, ["memory", "network"])
+def choice(*default: tuple[str, str], workers: int = 1) -> list[Any]:
+    """Return over which nodes and which path to run: by default those, in the long form all with so many workers."""
+    enough = [nodes for nodes in NODES if nodes.count(",") >= workers]
+    every = itertools.product(enough, ["memory", "network"])
     return [*default, *(pytest.param(*each, marks=LONG) for each in every if each not in default)]
 
 
@@ -53,7 +54,7 @@ def run_inside(nodes: str, path: str, which: str, log: Path) -> None:
 
 
 @pytest.mark.timeout(7200)
-@pytest.mark.parametrize(("nodes", "path"), choice(("0,1|2,3|4,5", "memory")))
+@pytest.mark.parametrize(("nodes", "path"), choice(("0,1|2,3|4,5", "memory"), workers=2))
 def test_the_contract_is_kept(nodes: str, path: str, tmp_path: Path) -> None:
     run_inside(nodes, path, "over_ranks.py", tmp_path / "log")
 
