@@ -185,10 +185,10 @@ def _finish(client: Client, replica: Replica, under_way: deque[_Fetch], late: li
     """Take the piece that was asked for first."""
     fetch = under_way[0]
     client.wait(fetch.coming, fetch.ticket)
+    under_way.popleft()  # there is nothing to wait for any more
     answer = client.answer(fetch.home, fetch.ticket)
     if fetch.coming is None:
         fetch.memory[...] = np.frombuffer(answer.content, fetch.memory.dtype).reshape(fetch.memory.shape)
-    under_way.popleft()
     if own:
         _lay_over(replica, fetch.piece, fetch.memory)
         if (

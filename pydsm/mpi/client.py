@@ -111,16 +111,14 @@ class Client:
         self.node.publish(wanted, self.tell)
         self.world.settle()
 
-    def wish(self, home: int, array_id: int, known: bytes, *, shared: bool, once: bool) -> int:
-        """Ask a home for stripes; return the request's ticket."""
-        ticket = next_ticket()
+    def wish(self, home: int, ticket: int, array_id: int, known: bytes, *, shared: bool, once: bool) -> None:
+        """Ask a home for stripes."""
         node = self.node
         needs = node.lines.sent(home) if home != node.index else 0
         options = shared + 2 * once
         message = wish(self.team, node.index, self.asker, ticket, needs, array_id, known, options)
         self.world.packed.send(node.crew.servers[home], SERVER, "acquire", message)
         self.world.settle()
-        return ticket
 
     def ask(self, home: int, kind: str, *body: Any, needs: Mapping[int, int] | None = None) -> int:
         """Send a home a request; return its ticket.

@@ -38,7 +38,7 @@ from pydsm.mpi.client import Client, Given
 from pydsm.mpi.exchange import Exchange
 from pydsm.mpi.replica import Some, neighbours
 from pydsm.mpi.stopping import whole
-from pydsm.native import Region
+from pydsm.native import Region, next_ticket
 from pydsm.sync.locktable import LockTable, deadline_of
 
 if TYPE_CHECKING:
@@ -91,28 +91,54 @@ class Engine(Exchange):
             raise
 
     def _ask(self, group: _Group, deadline: float | None) -> None:
-        """Get stripes from their home, except those that this thread has."""
-        array_id, thread = group.table.array_id, threading.get_ident()
-        keys = [(thread, array_id, stripe) for stripe in group.stripes.tolist()]
-        new = self._new(keys)
-        if new:
-            hold: Any = group.hold
-            region = None if hold.array is None else hold.region
-            self._want(group.home, group.table, region, hold.shared, new, deadline)
-        for key in keys:
-            self._depths[key] = self._depths.get(key, 0) + 1
+        """Have stripes of a group for this thread."""
+        hold: Any = group.hold
+        region = None if hold.array is None else hold.region
+        self._have(group.home, group.table, region, hold.shared, group.stripes.tolist(), deadline)
 
-    def _new(self, keys: Sequence[tuple[int, int, int]]) -> list[int]:
-        """Return the stripes that this thread does not have."""
-        waited = [key[2] for key in keys if self._depths.get(key, 0) < 0]
-        if waited:  # by a signal's handler, in the middle of a wait
-            raise RuntimeError(f"stripe {waited[0]} cannot be had here: this very thread is waiting for it")
-        return [key[2] for key in keys if key not in self._depths]
-
-    def _want(
+    def _have(
         self, home: int, table: LockTable, region: Any, shared: bool, stripes: list[int], deadline: float | None
     ) -> None:
-        """Have stripes of one home, and its rows."""
+        """Have stripes of one home for this thread, and their rows: it asks for those that it does not have.
+
+        Whoever is interrupted, at whatever point, has none of them more than before.
+        """
+        array_id, thread, depths = table.array_id, threading.get_ident(), self._depths
+        before = {(thread, array_id, stripe): depths.get((thread, array_id, stripe), 0) for stripe in stripes}
+        waited = [key[2] for key, depth in before.items() if depth < 0]
+        if waited:  # by a signal's handler, in the middle of a wait
+            raise RuntimeError(f"stripe {waited[0]} cannot be had here: this very thread is waiting for it")
+        new = [key[2] for key, depth in before.items() if not depth]
+        ticket, asked = next_ticket(), bool(new)
+        try:
+            if new:
+                depths.update((key, -1) for key, depth in before.items() if not depth)
+                refusal = self._want(home, ticket, table, region, shared, new, deadline)
+                if refusal is not None:
+                    asked = False
+                    raise refusal
+            depths.update((key, depth + 1) for key, depth in before.items())
+        except BaseException:
+            for key, depth in before.items():
+                if depth:
+                    depths[key] = depth
+                else:
+                    depths.pop(key, None)
+            if asked:
+                self.client.withdraw(home, ticket, array_id, new, shared)
+            raise
+
+    def _want(
+        self,
+        home: int,
+        ticket: int,
+        table: LockTable,
+        region: Any,
+        shared: bool,
+        stripes: list[int],
+        deadline: float | None,
+    ) -> Exception | None:
+        """Get stripes of one home, and its rows; return why, if it has refused them."""
         client, array_id = self.client, table.array_id
         replica = self.node.replicas.get(array_id)
         first, stop = stripes[0], stripes[-1] + 1
@@ -123,33 +149,24 @@ class Engine(Exchange):
         else:
             known = replica.twins.wish(np.array(stripes))
         once = deadline is not None and deadline <= time.monotonic()
-        ticket = client.wish(home, array_id, known, shared=shared, once=once)
-        refused = False
-        try:
-            answer = client.wait_for(home, ticket, deadline)
-            refused = answer.error or not answer.content[0]
-            if not refused and len(answer.content[1]):
-                client.take(home, answer, [(array_id, answer.content[1])])
-        except BaseException:
-            client.withdraw(home, ticket, array_id, stripes, shared)
-            raise
+        client.wish(home, ticket, array_id, known, shared=shared, once=once)
+        answer = client.wait_for(home, ticket, deadline)
         if answer.error:
-            raise answer.content
-        if refused:
-            raise _timeout(table, region, answer.content[1])
+            error: Exception = answer.content
+            return error
+        granted, content = answer.content
+        if not granted:
+            return _timeout(table, region, content)
+        if len(content):
+            client.take(home, answer, [(array_id, content)])
+        return None
 
     # -- a region whose rows have one home, as nearly all have -----------------------------
 
     def enter(self, home: int, region: Region, stripes: range) -> None:
         """Have neighbouring stripes of another home for this thread, for `HomedRegion`, which takes them home."""
-        table: LockTable = region.locks.policy
-        thread, array_id, depths = threading.get_ident(), table.array_id, self._depths
         deadline = None if region.timeout is None else deadline_of(region.timeout)
-        keys = [(thread, array_id, stripe) for stripe in stripes]
-        if new := self._new(keys):
-            self._want(home, table, region, region.shared, new, deadline)
-        for key in keys:
-            depths[key] = depths.get(key, 0) + 1
+        self._have(home, region.locks.policy, region, region.shared, list(stripes), deadline)
 
     def _take_here(self, group: _Group, deadline: float | None) -> Any:
         """Take stripes that are home here, before others that come behind them in the order."""
@@ -186,25 +203,34 @@ class Engine(Exchange):
     def _give(self, groups: Sequence[_Group], written: Sequence[Hold] = ()) -> None:
         """Tell homes what was written in regions, and that stripes are theirs again."""
         given: dict[int, Given] = {}
-        for group in groups:
-            array_id = group.table.array_id
-            if left := [stripe for stripe in group.stripes.tolist() if self.client.caller.count_left(array_id, stripe)]:
-                given.setdefault(group.home, []).append((array_id, left))
-        wanted: dict[int, list[Some]] = {home: [] for home in given}
-        for hold in written:
-            replica = self.node.replicas[hold.array_id]
-            for home, stripes in replica.by_home(np.asarray(hold.stripes)).items():
-                wanted.setdefault(home, []).append((replica.twins, *neighbours(stripes)))
-        for home, some in wanted.items():
-            parts = self.node.existing(some)
-            if home == self.node.index:
-                self.node.lines.note(home, parts)
-                continue
-            with whole():
-                number, content = self.node.lines.tell(home, parts, home in given)
-                if number:
-                    self.client.tell(home, number, content, given.get(home, []))
+        try:
+            for group in groups:
+                array_id = group.table.array_id
+                counted = self.client.caller.count_left
+                if left := [stripe for stripe in group.stripes.tolist() if counted(array_id, stripe)]:
+                    given.setdefault(group.home, []).append((array_id, left))
+            wanted: dict[int, list[Some]] = {home: [] for home in given}
+            for hold in written:
+                replica = self.node.replicas[hold.array_id]
+                for home, stripes in replica.by_home(np.asarray(hold.stripes)).items():
+                    wanted.setdefault(home, []).append((replica.twins, *neighbours(stripes)))
+            for home, some in wanted.items():
+                parts = self.node.existing(some)
+                if home == self.node.index:
+                    self.node.lines.note(home, parts)
+                else:
+                    self._tell(home, parts, given)
+        finally:
+            for home in list(given):  # somebody was interrupted: what was written is told later
+                self._tell(home, [], given)
         self.client.world.settle()
+
+    def _tell(self, home: int, parts: list[Some], given: dict[int, Given]) -> None:
+        """Tell a home what was written, and what it is given back."""
+        with whole():
+            number, content = self.node.lines.tell(home, parts, home in given)
+            if number:
+                self.client.tell(home, number, content, given.pop(home, []))
 
     def _is_away(self, group: _Group) -> bool:
         return group.home != self.node.index

@@ -201,7 +201,10 @@ class Home:
     def _cancel(self, request: Request) -> None:
         ticket, granted = request.body
         for early in self._early:
-            if (early.asker, early.ticket) == (request.asker, ticket):
+            if (early.asker, early.ticket) == (
+                request.asker,
+                ticket,
+            ) and not early.number:  # others wait behind numbers
                 self._early.remove(early)
                 first = next(iter(Twins.stripes_in(early.body[1])), 0) if early.kind == "acquire" else 0
                 self.answer(early, (False, None, []) if early.kind == "wait" else (False, (first, [])))

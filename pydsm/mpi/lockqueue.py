@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from pydsm.mpi.messages import Request
 from pydsm.native import StripeLocks
@@ -20,6 +21,8 @@ from pydsm.native import StripeLocks
 __all__ = ["LockQueue", "Wanted"]
 
 _Key = tuple[int, int]
+_KEPT: Final = 1 << 12
+"""Requests that may be withdrawn after they were granted; who does so, does it at once."""
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -74,6 +77,7 @@ class LockQueue:
         self._locks_of, self._refuse = locks_of, refuse
         self.held: dict[_Key, int | Counter[int]] = {}
         self.lines: dict[_Key, deque[Wanted]] = {}
+        self._granted: dict[int, None] = {}  # requests that share something: a rank may share a stripe several times
         self._waiting: dict[tuple[tuple[int, int], int], Wanted] = {}
 
     def __len__(self) -> int:
@@ -140,8 +144,10 @@ class LockQueue:
 
     def give_granted(self, rank: int, ticket: int, array_id: int, stripes: Iterable[int], *, shared: bool) -> None:
         """Take back what a request was granted, if it was; whoever asked does not know."""
+        name = rank << 32 | ticket
+        was_shared = shared and self._granted.pop(name, self) is None
         for stripe in stripes:
-            if shared or self.held.get((array_id, stripe)) == rank << 32 | ticket:
+            if was_shared or self.held.get((array_id, stripe)) == name:
                 self.give(rank, array_id, [stripe])
 
     def give_all(self, rank: int) -> list[_Key]:
@@ -179,18 +185,22 @@ class LockQueue:
             if isinstance(holder, int) or not wanted.shared or locks.holder(key[1]):  # a native writer waits: its turn
                 return False
             holder[wanted.rank] += 1
+            self._granted[wanted.rank << 32 | wanted.request.ticket] = None
             return True
         if not locks.try_take(wanted, key[1], locks.me(), wanted.shared, False):
             return False
         if wanted.shared:
-            self.share(key, wanted.rank)
+            self.share(key, wanted.rank, wanted.request.ticket)
         else:
             self.held[key] = wanted.rank << 32 | wanted.request.ticket
         return True
 
-    def share(self, key: _Key, rank: int) -> None:
+    def share(self, key: _Key, rank: int, ticket: int) -> None:
         """Note that a rank is the first to share a stripe."""
         self.held[key] = Counter((rank,))
+        self._granted[rank << 32 | ticket] = None
+        if len(self._granted) > _KEPT:
+            del self._granted[next(iter(self._granted))]
 
     def _give(self, locks: StripeLocks, key: _Key, rank: int) -> None:
         if key not in self.held or not self._has(rank, key):
@@ -207,6 +217,7 @@ class LockQueue:
     def _withdraw(self, wanted: Wanted) -> None:
         """Take a request out of its line, and back what it has already."""
         locks, key = self._locks_of(wanted.array_id), wanted.key
+        self._granted.pop(wanted.rank << 32 | wanted.request.ticket, None)
         line = self.lines[key]
         line.remove(wanted)
         if not line:

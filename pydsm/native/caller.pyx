@@ -215,8 +215,8 @@ cdef class Caller:
     cpdef bint count_left(self, array_id, stripe) except -1:
         """Count that this thread leaves a stripe; say whether it has it no more."""
         key = PyThread_get_thread_ident(), array_id, stripe
-        depth = self.depths.pop(key) - 1
-        if depth:
+        depth = self.depths.pop(key, 0) - 1
+        if depth > 0:
             self.depths[key] = depth
         return not depth
 
@@ -328,7 +328,13 @@ cdef class Caller:
         if self.post.pending:
             self.settle()
         found = self.await_answer(GRANT, ticket, &head)
-        self.lines.hear(home, self.answer(home, ticket).applied if found is None else head.number)
+        if found is not None:
+            self.lines.know_heard(home, head.number)
+            return True
+        answer = self.wait(home, ticket)             # it is on its way, and not to be given up
+        if answer.error:
+            raise answer.content
+        self.lines.hear(home, answer.applied)
         return True
 
 

@@ -19,7 +19,7 @@ class Desk:
         early: list[Any],
         *,
         give: Callable[[int, int, tuple[int, ...]], None],
-        share: Callable[[tuple[int, int], int], None],
+        share: Callable[[tuple[int, int], int, int], None],
         go_on: Callable[[], None],
     ) -> None: ...
     def take(self, source: int, content: bytearray) -> bool: ...

@@ -131,7 +131,7 @@ cdef class Desk:
         except Exception:                            # an abandoned stripe, say: who asks is told so
             return False
         if shared:
-            self.share(key, source)
+            self.share(key, source, head.who)
         else:
             self.held[key] = (<uint64_t> source) << 32 | head.who
         try:

@@ -578,16 +578,13 @@ def test_a_stripe_that_was_granted_and_is_withdrawn_is_free(sides: tuple[Side, S
     home, away = sides
     desk, queue = home.home.desk, home.home.queue
 
-    def cancel(ticket: int, granted: tuple[int, list[int], bool] | None) -> None:
-        home.home.take(Request("cancel", 1, 1, 0, {}, (3, TAG), 0, (ticket, granted)))
-
     assert desk.take(3, asked(away, 1))
     assert desk.take(3, asked(away, 2, shared=True))
-    cancel(43, None)  # time was over, and the grant came still
-    cancel(42, (77, [1], False))  # another request of the same rank
+    cancel(home, 43, None)  # time was over, and the grant came still
+    cancel(home, 42, (77, [1], False))  # another request of the same rank
     assert len(queue.held) == 2
-    cancel(43, (77, [1], False))
-    cancel(43, (77, [2], True))
+    cancel(home, 43, (77, [1], False))
+    cancel(home, 43, (77, [2], True))
     assert queue.held == {}
     assert (home.locks.holder(1), home.locks.sharers(2)) == (0, 0)
     assert desk.take(3, asked(away, 1))
@@ -618,3 +615,36 @@ def test_a_wish_for_what_is_not_there_is_refused(sides: tuple[Side, Side]) -> No
     home.home.take(read(3, wrong))  # type: ignore[arg-type]
     assert isinstance(answers(home)[0].content, IndexError)
     assert (home.home.queue.held, home.home.queue.lines) == ({}, {})
+
+
+def cancel(home: Side, ticket: int, granted: tuple[int, list[int], bool] | None) -> None:
+    """Let rank 3 give up a request."""
+    home.home.take(Request("cancel", 1, 1, 0, {}, (3, TAG), 0, (ticket, granted)))
+
+
+def test_what_has_a_number_is_not_given_up(sides: tuple[Side, Side]) -> None:
+    home, away = sides
+    away.A[1] = 9
+    first = given(away, [1], rank=4)
+    number = away.replica.twins.put(away.node.lines, 0, diff := _diff(2, [77]))
+    store = bytearray(_HEAD.pack(MESSAGE_KINDS["store"], TAG << 2, 1, 1, 60, number, 77) + diff)
+    assert not home.home.desk.take(3, store)
+    home.home.take(read(3, store))  # type: ignore[arg-type]
+    cancel(home, 60, None)
+    assert home.home.desk.take(4, first)
+    assert (home.A[2], home.home.applied) == (77, [0, 2])
+
+
+def test_a_request_that_was_refused_takes_nothing_back_from_a_sibling_that_shares(sides: tuple[Side, Side]) -> None:
+    home, away = sides
+    queue = home.home.queue
+    assert home.home.desk.take(3, asked(away, 2, shared=True))
+    assert home.home.desk.take(4, asked(away, 3, rank=4))
+    known = away.replica.twins.wish(2, 4)
+    home.home.take(read(3, bytearray(wish(1, 1, (3, TAG), 50, 0, 77, known, 1))))  # type: ignore[arg-type]
+    cancel(home, 50, None)  # its time is over ...
+    cancel(home, 50, (77, [2, 3], True))  # ... and whoever waits for the answer is interrupted
+    assert queue.held[77, 2] == {3: 1}
+    cancel(home, 43, (77, [2], True))
+    cancel(home, 43, (77, [2], True))
+    assert (77, 2) not in queue.held
