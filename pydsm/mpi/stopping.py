@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from types import FrameType
 from typing import Final
@@ -21,6 +22,9 @@ class Stopped(SystemExit):
 
 
 _MAIN: Final = threading.main_thread().ident
+_LATE: Final = 5.0
+"""Seconds behind a run in which its server may not know yet that it has ended: after them nobody stops it any more."""
+_late_until = 0.0
 _inside = 0
 _due = False
 
@@ -55,14 +59,21 @@ def whole() -> _Whole:
 
 @contextlib.contextmanager
 def stop_on_sigterm() -> Iterator[None]:
-    """Let SIGTERM stop what runs inside."""
-    global _due
-    before = signal.signal(signal.SIGTERM, _stop)
+    """Let SIGTERM stop what runs inside; one that comes just behind it is of that run still, and does nothing."""
+    global _due, _late_until
+    signal.signal(signal.SIGTERM, _stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        _late_until = time.monotonic() + _LATE
+        signal.signal(signal.SIGTERM, _come_late)
         _due = False
+
+
+def _come_late(number: int, frame: FrameType | None) -> None:
+    if time.monotonic() >= _late_until:  # not of a run: do what a process does that has no handler
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGTERM)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
