@@ -185,7 +185,7 @@ class LockQueue:
             if isinstance(holder, int) or not wanted.shared or locks.holder(key[1]):  # a native writer waits: its turn
                 return False
             holder[wanted.rank] += 1
-            self._granted[wanted.rank << 32 | wanted.request.ticket] = None
+            self._note_granted(wanted.rank, wanted.request.ticket)
             return True
         if not locks.try_take(wanted, key[1], locks.me(), wanted.shared, False):
             return False
@@ -198,6 +198,9 @@ class LockQueue:
     def share(self, key: _Key, rank: int, ticket: int) -> None:
         """Note that a rank is the first to share a stripe."""
         self.held[key] = Counter((rank,))
+        self._note_granted(rank, ticket)
+
+    def _note_granted(self, rank: int, ticket: int) -> None:
         self._granted[rank << 32 | ticket] = None
         if len(self._granted) > _KEPT:
             del self._granted[next(iter(self._granted))]

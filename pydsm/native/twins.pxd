@@ -38,6 +38,7 @@ cdef class Twins:
     cdef void note_run(self, int64_t first, int64_t stop) noexcept
     cdef int write_known(self, int64_t first, int64_t stop, dsm_bytes *to) except -1
     cdef int write_newer(self, Lines lines, Py_ssize_t home, const char *at, int64_t length, dsm_bytes *to) except -1
+    cdef int64_t start_of(self, int64_t first, int64_t length) except -1
     cdef int write_elements(self, const char *run, dsm_bytes *to) except -1
     cdef uint64_t write_here(self, Lines lines, Py_ssize_t home, const char *at, int64_t length) except 0
     cdef int bring_in(self, Lines lines, Py_ssize_t home, const char *at, int64_t length, bint at_once) except -1

@@ -394,20 +394,22 @@ cdef class Twins:
 
     # -- in ----------------------------------------------------------------------------------
 
+    cdef int64_t start_of(self, int64_t first, int64_t length) except -1:
+        """Return at which byte a unit begins, from which on so many bytes are wanted."""
+        if first < 0 or length % self.of.unit or first > (self.of.size - length) // self.of.unit or length > self.of.size:
+            raise IndexError(f"{length} bytes from element {first} on are not in array {self.array_id}")
+        return first * self.of.unit
+
     def read(self, int64_t first, unsigned char[::1] to not None):
         """At home: copy the elements from the unit `first` on as they are, each in one piece."""
-        cdef int64_t start = first * self.of.unit, length = to.shape[0]
-        if first < 0 or length % self.of.unit or start > self.of.size - length:
-            raise IndexError(f"{length} bytes from element {first} on are not in array {self.array_id}")
+        cdef int64_t start = self.start_of(first, to.shape[0]), length = to.shape[0]
         if length:
             with nogil:
                 dsm_read_units(<char *> &to[0], self.of.data + start, length, self.of.unit)
 
     def lay_over(self, int64_t first, unsigned char[::1] news not None):
         """Put what was written here, and told nobody, over what a home has of the elements from the unit `first` on."""
-        cdef int64_t start = first * self.of.unit, length = news.shape[0]
-        if first < 0 or length % self.of.unit or start > self.of.size - length:
-            raise IndexError(f"{length} bytes from element {first} on are not in array {self.array_id}")
+        cdef int64_t start = self.start_of(first, news.shape[0]), length = news.shape[0]
         if length:
             with nogil:
                 dsm_lay_over(&self.of, <char *> &news[0], start, start + length)

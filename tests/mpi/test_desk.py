@@ -16,6 +16,7 @@ from pydsm.core import names
 from pydsm.core.layout import LINE, Participant
 from pydsm.errors import OwnerDiedError
 from pydsm.ipc import segment
+from pydsm.mpi.lockqueue import _KEPT
 from pydsm.mpi.messages import _HEAD, Answer, Request, grant, read, release, wish
 from pydsm.native import MESSAGE_KINDS, Caller, HomedRegion, Post, next_ticket
 from pydsm.sync import locksegment
@@ -648,3 +649,16 @@ def test_a_request_that_was_refused_takes_nothing_back_from_a_sibling_that_share
     cancel(home, 43, (77, [2], True))
     cancel(home, 43, (77, [2], True))
     assert (77, 2) not in queue.held
+
+
+def test_what_is_kept_of_requests_that_were_granted_does_not_grow(sides: tuple[Side, Side]) -> None:
+    """One rank shares a stripe all the time, and another joins it again and again."""
+    home, away = sides
+    queue = home.home.queue
+    assert home.home.desk.take(3, asked(away, 2, shared=True))
+    for ticket in range(_KEPT + 10):
+        known = away.replica.twins.wish(2, 3)
+        home.home.take(read(4, bytearray(wish(1, 1, (4, TAG), ticket, 0, 77, known, 1))))  # type: ignore[arg-type]
+        queue.give(4, 77, [2])
+    assert queue.held == {(77, 2): {3: 1}}
+    assert len(queue._granted) <= _KEPT

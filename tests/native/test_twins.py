@@ -208,3 +208,23 @@ def elements_of(diff: memoryview) -> Iterator[NDArray[np.uint64]]:
         at += 16
         yield np.frombuffer(diff[at : at + 8 * count], np.uint64)
         at += 8 * count
+
+
+def test_elements_outside_of_an_array_are_neither_read_nor_laid_over() -> None:
+    side = Side(8, 0)
+    size = len(side.data)
+    assert size % 8 == 0
+    for call in (side.twins.read, side.twins.lay_over):
+        call(0, np.zeros(size, np.uint8))
+        call(size // 8, np.zeros(0, np.uint8))
+        for first, length in (
+            (-1, 8),
+            (0, size + 8),
+            (size // 8, 8),
+            (1, size),
+            (0, 7),
+            (1 << 61, 8),
+            ((1 << 63) - 1, 8),
+        ):
+            with pytest.raises(IndexError, match="not in array 7"):
+                call(first, np.zeros(length, np.uint8))
